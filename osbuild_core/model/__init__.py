@@ -1,0 +1,1 @@
+"""Frozen types that every layer speaks: manifest, plan, events, results, errors. No I/O here."""

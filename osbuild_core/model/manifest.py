@@ -1,0 +1,160 @@
+"""The manifest as the engine sees it, whatever format it came in.
+
+Everything is frozen, and every element that has an id carries it: formats compute ids once, while
+they load (see :mod:`osbuild_core.model.ids`), and nothing computes them again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from osbuild_core.model.errors import Path
+
+Options = Mapping[str, Any]
+
+ORIGIN_PIPELINE = "org.osbuild.pipeline"
+ORIGIN_SOURCE = "org.osbuild.source"
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """Something that a stage reads: ``refs`` maps object ids or checksums to per-reference options."""
+
+    name: str
+    type: str
+    origin: str
+    refs: Mapping[str, Options]
+    options: Options
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A block device for a stage; ``parent`` is the name of the device that it is opened on."""
+
+    name: str
+    type: str
+    parent: str | None
+    options: Options
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A file system mounted for a stage; ``source`` is the name of the device that it is on."""
+
+    name: str
+    type: str
+    source: str | None
+    partition: int | None
+    target: str | None
+    options: Options
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One executable run on the pipeline's tree.
+
+    ``devices`` are ordered so that a parent comes before what is opened on it. ``path`` is the
+    stage's place in the manifest that it was loaded from; ``kind`` is the folder of its module.
+    """
+
+    type: str
+    id: str
+    options: Options
+    inputs: tuple[Input, ...] = ()
+    devices: tuple[Device, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    path: Path = ()
+    kind: Literal["stages", "assemblers"] = "stages"
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """A named list of stages on one tree.
+
+    ``build`` is the name of the pipeline whose tree the stages run on (None: the host's own
+    ``/usr``). ``runner`` is the module that prepares that tree for them; None is the host's runner.
+    ``declares`` is the runner that this pipeline names for those that are built on it.
+    ``source_epoch`` is in seconds since 1970.
+    """
+
+    name: str
+    stages: tuple[Stage, ...] = ()
+    build: str | None = None
+    runner: str | None = None
+    source_epoch: int | None = None
+    path: Path = ()
+    declares: str | None = None
+
+    @property
+    def id(self) -> str | None:
+        """The id of the last stage; None for a pipeline without stages."""
+        return self.stages[-1].id if self.stages else None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where bytes come from: ``items`` maps checksums to what the source module needs to fetch them."""
+
+    type: str
+    items: Mapping[str, Any]
+    options: Options
+    id: str
+    path: Path = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """Where a finished tree goes: an export module, run on the host on ``pipeline``'s tree."""
+
+    name: str
+    type: str
+    pipeline: str
+    options: Options
+    path: Path = ()
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Pipelines in the order of their definition (each after what it refers to), sources, exports."""
+
+    version: str
+    pipelines: tuple[Pipeline, ...]
+    sources: tuple[Source, ...] = ()
+    exports: tuple[Export, ...] = ()
+    metadata: Mapping[str, Any] | None = None
+    _by_name: Mapping[str, Pipeline] = field(init=False, repr=False, compare=False)
+    _by_id: Mapping[str, Pipeline] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        by_id: dict[str, Pipeline] = {}
+        for pipeline in self.pipelines:
+            # Pipelines that are the same down to their ids are interchangeable; the first one is built.
+            if pipeline.id is not None:
+                by_id.setdefault(pipeline.id, pipeline)
+        object.__setattr__(self, "_by_name", {p.name: p for p in self.pipelines})
+        object.__setattr__(self, "_by_id", by_id)
+
+    def __iter__(self) -> Iterator[Pipeline]:
+        return iter(self.pipelines)
+
+    def get(self, name_or_id: str) -> Pipeline | None:
+        """Return the pipeline of that name, else the first one of that id, else None."""
+        return self._by_name.get(name_or_id) or self._by_id.get(name_or_id)
+
+    def __getitem__(self, name_or_id: str) -> Pipeline:
+        pipeline = self.get(name_or_id)
+        if pipeline is None:
+            raise KeyError(name_or_id)
+        return pipeline
+
+    def inputs_of(self, stage: Stage) -> Iterator[Pipeline]:
+        """Yield the pipelines whose trees ``stage`` takes as inputs."""
+        for item in stage.inputs:
+            if item.origin == ORIGIN_PIPELINE:
+                for ref in item.refs:
+                    yield self._by_id[ref]

@@ -1,0 +1,92 @@
+"""The plan of a run: what is built, fetched and exported, and in which order it may happen.
+
+Made by :mod:`osbuild_core.engine.plan`, which is pure; printed, drawn, run here or turned into jobs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from osbuild_core.model.manifest import Export, Pipeline, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStage:
+    """A stage with its key; ``cached`` where the store has the object of that key.
+
+    ``host`` tells that the key depends on the machine: the stage, or what it stands on, runs on the
+    host's own ``/usr``.
+    """
+
+    pipeline: str
+    index: int
+    stage: Stage
+    key: str
+    cached: bool = False
+    host: bool = False
+    pinned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedPipeline:
+    """A pipeline of the plan.
+
+    Stages from ``first`` on run; ``base`` is the key of the tree that they start from (None: an empty
+    one). ``pipelines`` and ``fetches`` are what has to be there first. ``build_key`` is the key of the
+    build pipeline's tree (None: the host). ``trees`` maps the ids of the pipelines that its stages
+    take as inputs to keys; ``readers`` counts the pipelines of the plan that read this one's tree.
+    """
+
+    pipeline: Pipeline
+    stages: tuple[PlannedStage, ...]
+    first: int
+    base: str | None
+    build_key: str | None
+    pipelines: tuple[str, ...] = ()
+    fetches: tuple[int, ...] = ()
+    trees: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.pipeline.name
+
+    @property
+    def key(self) -> str | None:
+        """The key of the pipeline's tree; None where it has no stages."""
+        return self.stages[-1].key if self.stages else None
+
+    @property
+    def todo(self) -> tuple[PlannedStage, ...]:
+        """The stages that run."""
+        return self.stages[self.first :]
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Items of one source that are fetched together, because the same pipeline waits for them."""
+
+    source: int
+    checksums: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``pipelines`` are in an order in which each comes after what it needs.
+
+    ``exports`` are (name of the export, pipeline, export module or None for a plain directory).
+    """
+
+    pipelines: tuple[PlannedPipeline, ...]
+    fetches: tuple[Fetch, ...] = ()
+    exports: tuple[tuple[str, str, Export | None], ...] = ()
+
+    def __getitem__(self, name: str) -> PlannedPipeline:
+        for pipeline in self.pipelines:
+            if pipeline.name == name:
+                return pipeline
+        raise KeyError(name)
+
+    @property
+    def todo(self) -> tuple[PlannedPipeline, ...]:
+        """The pipelines that have stages to run."""
+        return tuple(p for p in self.pipelines if p.first < len(p.stages))
