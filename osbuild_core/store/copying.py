@@ -1,0 +1,61 @@
+"""Whole copies of trees, through the cp program: sparse, hard-linked, with attributes, by reflink if possible."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import subprocess
+
+from osbuild_core.model.errors import StoreError
+from osbuild_core.store import inodeflags
+from osbuild_core.store.failure import store_error
+
+
+def copy_tree(source: str, target: str, *, flags: bool) -> None:
+    """Make the directory ``target`` the same as ``source``, root directory included.
+
+    ``flags``: immutable and append-only files have to be looked for. Raises StoreError.
+    """
+    command = ["cp", "-a", "--reflink=auto", "-T", "--", source, target]
+    environment = {**os.environ, "LC_ALL": "C"}
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or [f"cp ended with {done.returncode}"]
+        if "No space left on device" in done.stderr:
+            raise store_error(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "copying a tree")
+        raise StoreError(f"copying a tree: {said[-1]}", code="store.copy")
+    if flags:
+        _copy_flags(source, target)
+
+
+def _copy_flags(source: str, target: str) -> None:
+    found = []
+    for directory, _, files in os.walk(source):
+        for path in [directory, *(f"{directory}/{name}" for name in files)]:
+            mode = os.lstat(path).st_mode
+            if (stat.S_ISREG(mode) or stat.S_ISDIR(mode)) and (value := inodeflags.read(path)):
+                found.append((target + path[len(source) :], value))
+    # Directories last and from below: nothing can be changed in one that is immutable.
+    for path, value in sorted(found, reverse=True):
+        inodeflags.write(path, value)
+
+
+def reflinks_work(directory: str) -> bool:
+    """Try whether the file system of ``directory`` shares data between copies."""
+    import fcntl
+
+    clone = 0x40049409  # FICLONE
+    names = [f"{directory}/reflink-{end}" for end in ("from", "to")]
+    try:
+        with open(names[0], "wb") as source, open(names[1], "wb") as target:
+            source.write(b"x" * 4096)
+            source.flush()
+            fcntl.ioctl(target.fileno(), clone, source.fileno())
+    except OSError:
+        return False
+    finally:
+        for name in names:
+            if os.path.exists(name):
+                os.unlink(name)
+    return True

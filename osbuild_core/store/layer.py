@@ -1,0 +1,82 @@
+"""One pass over a finished layer: modification times, inode flags, what an overlay would misread."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import NamedTuple
+
+from osbuild_core.store import inodeflags
+
+_OVERLAY = ("trusted.overlay.", "user.overlay.")
+
+
+class Content(NamedTuple):
+    """What a plain tree holds: anything that an overlay takes for its own, files with inode flags."""
+
+    foreign: bool
+    flagged: bool
+
+
+def _bottom_up(path: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield (path, status) of ``path`` and all below, a directory after what is in it."""
+    pending = [(path, False)]
+    while pending:
+        here, opened = pending.pop()
+        status = os.lstat(here)
+        if opened or not stat.S_ISDIR(status.st_mode):
+            yield here, status
+            continue
+        pending.append((here, True))
+        with os.scandir(here) as entries:
+            pending.extend((entry.path, False) for entry in entries)
+
+
+def settle(layer: str, source_epoch: int | None) -> bool:
+    """Finish an overlay layer: no time after ``source_epoch`` (seconds), flags for real.
+
+    Tells whether there were flags. Works on whatever is in the layer: files without data and whiteouts too.
+    """
+    flagged = False
+    for path, status in _bottom_up(layer):
+        if source_epoch is not None:
+            _clamp(path, status, source_epoch * 1_000_000_000)
+        if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode):
+            flagged |= inodeflags.settle(path)
+    return flagged
+
+
+def examine(tree: str, source_epoch: int | None) -> Content:
+    """Finish a plain tree in the same way, and tell what is in it."""
+    foreign = flagged = False
+    for path, status in _bottom_up(tree):
+        flags = 0
+        if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode):
+            # Files of other owners are closed to an unprivileged store, which cannot set flags either.
+            with suppress(PermissionError):
+                flags = inodeflags.read(path)
+            foreign = foreign or any(name.startswith(_OVERLAY) for name in _attributes(path))
+        elif stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
+            foreign = True
+        flagged |= bool(flags)
+        if source_epoch is not None:
+            if flags:
+                inodeflags.write(path, 0)
+            _clamp(path, status, source_epoch * 1_000_000_000)
+            if flags:
+                inodeflags.write(path, flags)
+    return Content(foreign, flagged)
+
+
+def _attributes(path: str) -> list[str]:
+    try:
+        return os.listxattr(path, follow_symlinks=False)
+    except OSError:
+        return []
+
+
+def _clamp(path: str, status: os.stat_result, latest: int) -> None:
+    if status.st_mtime_ns > latest:
+        os.utime(path, ns=(status.st_atime_ns, latest), follow_symlinks=False)

@@ -1,0 +1,113 @@
+"""Source files by checksum, laid out as osbuild does, so that one cache serves both."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from osbuild_core.store import locks
+from osbuild_core.store.failure import reported
+
+FILES = "org.osbuild.files"
+
+
+class SourceFile(NamedTuple):
+    """One item: a file, or a directory for source types that keep those. Size in bytes on the disk."""
+
+    path: Path
+    size: int
+    last_used: float
+
+
+class SourceCache:
+    """``path`` is ``<store>/sources``. Files in it are written by source modules.
+
+    Those in use are locked as ranges of one lock file, each at an offset of its own: a build may use
+    thousands, and a process cannot have as many files open.
+    """
+
+    def __init__(self, path: Path, lock: Path) -> None:
+        self.path = path
+        self._lock = lock
+
+    def file(self, checksum: str, content_type: str = FILES) -> Path:
+        """Return where the item of that checksum (``sha256:…``) is, or would be."""
+        return self.path / content_type / checksum
+
+    def has(self, checksum: str, content_type: str = FILES) -> bool:
+        """Tell whether the item is there."""
+        return os.path.lexists(f"{self.path}/{content_type}/{checksum}")
+
+    @contextmanager
+    def lease(self, checksums: Iterable[str], content_type: str = FILES) -> Iterator[None]:
+        """Keep these items from being evicted, and note their use. They need not be there yet."""
+        wanted = list(checksums)
+        with reported("holding source files"):
+            fd = self._open()
+            try:
+                for checksum in sorted(wanted):
+                    while not locks.try_shared(fd, *_range(content_type, checksum)):
+                        time.sleep(0.001)
+                    self._touch(self.file(checksum, content_type))
+            except BaseException:
+                os.close(fd)
+                raise
+        try:
+            yield
+        finally:
+            os.close(fd)
+
+    def _open(self) -> int:
+        return os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+    def _touch(self, path: Path) -> None:
+        # The access time only: the other one gets into trees that the file is copied to.
+        with suppress(FileNotFoundError):
+            status = os.lstat(path)
+            os.utime(path, ns=(time.time_ns(), status.st_mtime_ns), follow_symlinks=False)
+
+    def files(self) -> Iterator[SourceFile]:
+        """Yield every item."""
+        from osbuild_core.store.object import allocated
+
+        for kind in self._entries(self.path):
+            for entry in self._entries(kind):
+                with suppress(FileNotFoundError):
+                    status = os.lstat(entry)
+                    is_dir = entry.is_dir() and not entry.is_symlink()
+                    size = allocated(str(entry)) if is_dir else status.st_blocks * 512
+                    yield SourceFile(entry, size, max(status.st_atime, status.st_mtime))
+
+    def _entries(self, directory: Path) -> list[Path]:
+        try:
+            return [directory / name for name in os.listdir(directory)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def evict(self, file: SourceFile) -> bool:
+        """Delete an item, unless it is in use or was used since ``file`` was made."""
+        from osbuild_core.store.removal import remove_tree
+
+        fd = self._open()
+        try:
+            if not locks.try_exclusive(fd, *_range(file.path.parent.name, file.path.name)):
+                return False
+            with suppress(FileNotFoundError):
+                status = os.lstat(file.path)
+                if max(status.st_atime, status.st_mtime) > file.last_used:
+                    return False
+            remove_tree(str(file.path))
+            return True
+        finally:
+            os.close(fd)
+
+
+def _range(content_type: str, checksum: str) -> tuple[int, int]:
+    """Return (offset, length) of the lock for an item. Two items on one offset only wait for each other."""
+    digest = hashlib.sha256(f"{content_type}/{checksum}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 2, 1
