@@ -1,0 +1,1 @@
+"""The directory that modules get as PYTHONPATH; ``osbuild`` in it is what they import."""

@@ -1,0 +1,1 @@
+"""Small tools for modules, one file each; importing this package imports none of them."""
