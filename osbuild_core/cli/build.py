@@ -1,0 +1,161 @@
+"""``osbuild-core build``."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from osbuild_core.cli.lines import seconds
+from osbuild_core.cli.options import Size, json_option, print_json, read_manifest, store_options
+from osbuild_core.cli.report import error_document, failure_document, failure_lines
+from osbuild_core.engine.session import Session
+from osbuild_core.engine.settings import Settings, default_jobs
+from osbuild_core.model.errors import OsbuildError
+from osbuild_core.model.events import Sink
+from osbuild_core.model.results import RunResult
+
+
+@click.command()
+@click.argument("manifest")
+@click.option(
+    "--export", "-e", "exports", multiple=True, metavar="NAME", help="Pipeline or export to carry out."
+)
+@click.option("--output-directory", "-o", type=click.Path(path_type=Path), help="Where exports go.")
+@click.option("--checkpoint", "-c", multiple=True, metavar="GLOB", help="Keep these stages longest.")
+@click.option(
+    "--jobs",
+    "-j",
+    type=click.IntRange(1),
+    default=default_jobs,
+    help="Pipelines at once. [default: processors]",
+)
+@click.option("--keep-going", "-k", is_flag=True, help="After a failure, finish what does not depend on it.")
+@click.option("--cache-max-size", type=Size(), help="Evict old objects above this size.")
+@click.option(
+    "--stage-timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Longest run of a stage.",
+)
+@click.option("--verbose", "-v", is_flag=True, help="Show what stages print.")
+@click.option("--quiet", "-q", is_flag=True, help="Show errors only.")
+@json_option
+@store_options
+def command(
+    manifest: str,
+    exports: tuple[str, ...],
+    output_directory: Path | None,
+    as_json: bool,
+    verbose: bool,
+    quiet: bool,
+    checkpoint: tuple[str, ...],
+    libdir: Path | None,
+    store_backend: str | None,
+    **settings: Any,
+) -> int:
+    """Build MANIFEST (a file, or - for standard input).
+
+    Without --export every pipeline that no other uses is built and kept in the store.
+    """
+    chosen = Settings(library=libdir, backend=store_backend, **settings)
+    try:
+        document = read_manifest(manifest)
+        with renderer(verbose=verbose, quiet=quiet or as_json) as sink, Session(chosen, sink) as session:
+            loaded = session.load(document)
+            result = session.build(
+                loaded, exports=exports, checkpoint=checkpoint, output_directory=output_directory
+            )
+    except OsbuildError as error:
+        if as_json:
+            print_json(error_document(error))
+        raise
+    if as_json:
+        print_json(result_document(result))
+    for line in failure_lines(result):
+        print(line, file=sys.stderr)
+    if result.success and not quiet and not as_json:
+        print(summary(result), file=sys.stderr)
+    return 0 if result.success else 1
+
+
+@contextlib.contextmanager
+def renderer(*, verbose: bool, quiet: bool) -> Iterator[Sink | None]:
+    """Give the sink that shows progress as the terminal, or the lack of one, wants it."""
+    if quiet:
+        yield None
+    elif sys.stderr.isatty() and not verbose:
+        from osbuild_core.cli.bars import Bars
+
+        with Bars() as bars:
+            yield bars
+    else:
+        from osbuild_core.cli.lines import Lines
+
+        yield Lines(verbose=verbose)
+
+
+def summary(result: RunResult) -> str:
+    """Return one line on what a run did."""
+    stages = [stage for pipeline in result.pipelines for stage in pipeline.stages]
+    cached = sum(1 for stage in stages if stage.cached)
+    fetched = sum(1 for source in result.sources for item in source.items if not item.cached)
+    counts = f"{len(stages) - cached} stages run, {cached} in the store, {fetched} items fetched"
+    return f"done in {seconds(result.seconds)}: {counts}"
+
+
+def result_document(result: RunResult) -> dict[str, Any]:
+    """Return ``result`` for ``--json``: each stage on its own, with ``cached``."""
+    return {
+        "success": result.success,
+        "seconds": round(result.seconds, 3),
+        "pipelines": [
+            {
+                "name": pipeline.name,
+                "id": pipeline.id,
+                "success": pipeline.success,
+                "error": failure_document(pipeline.error) if pipeline.error else None,
+                "stages": [
+                    {
+                        "type": stage.type,
+                        "id": stage.id,
+                        "success": stage.success,
+                        "cached": stage.cached,
+                        "seconds": round(stage.seconds, 3),
+                        "metadata": stage.metadata,
+                        "output": stage.output,
+                        "log": stage.log,
+                        "error": failure_document(stage.error) if stage.error else None,
+                    }
+                    for stage in pipeline.stages
+                ],
+            }
+            for pipeline in result.pipelines
+        ],
+        "sources": [
+            {
+                "type": source.type,
+                "success": source.success,
+                "error": failure_document(source.error) if source.error else None,
+                "items": [
+                    {"checksum": i.checksum, "success": i.success, "cached": i.cached, "error": i.error}
+                    for i in source.items
+                ],
+            }
+            for source in result.sources
+        ],
+        "exports": [
+            {
+                "name": export.name,
+                "success": export.success,
+                "path": export.path,
+                "data": dict(export.data),
+                "error": failure_document(export.error) if export.error else None,
+            }
+            for export in result.exports
+        ],
+    }

@@ -1,0 +1,96 @@
+"""``osbuild-core plan``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from osbuild_core.cli.options import json_option, print_json, read_manifest, store_options
+from osbuild_core.engine.session import Session
+from osbuild_core.engine.settings import Settings
+from osbuild_core.model.plan import Plan, PlannedPipeline
+
+
+@click.command()
+@click.argument("manifest")
+@click.option(
+    "--export", "-e", "exports", multiple=True, metavar="NAME", help="Pipeline or export to carry out."
+)
+@json_option
+@store_options
+def command(
+    manifest: str,
+    exports: tuple[str, ...],
+    as_json: bool,
+    store: Path,
+    libdir: Path | None,
+    store_backend: str | None,
+) -> None:
+    """Show what a build of MANIFEST would fetch and run, and what the store has already."""
+    with Session(Settings(store=store, library=libdir, backend=store_backend)) as session:
+        loaded = session.load(read_manifest(manifest))
+        plan = session.plan(loaded, exports=exports)
+        missing = [
+            [checksum for checksum in fetch.checksums if not session.store.sources.has(checksum)]
+            for fetch in plan.fetches
+        ]
+    if as_json:
+        print_json(document(plan, missing))
+    else:
+        for line in lines(plan, missing):
+            click.echo(line)
+
+
+def lines(plan: Plan, missing: list[list[str]]) -> list[str]:
+    """Return ``plan`` as text."""
+    text = []
+    for pipeline in plan.pipelines:
+        if not pipeline.todo:
+            text.append(f"{pipeline.name}: in the store ({len(pipeline.stages)} stages)")
+            continue
+        waits = [f"pipeline {name}" for name in pipeline.pipelines]
+        items = sum(len(missing[number]) for number in pipeline.fetches)
+        waits += [f"{items} items to fetch"] if items else []
+        text.append(f"{pipeline.name}:" + (f" after {', '.join(waits)}" if waits else ""))
+        for stage in pipeline.stages:
+            state = "cached" if stage.index < pipeline.first else "run"
+            host = ", on this host" if stage.host else ""
+            text.append(f"  {state:6} {stage.stage.type} (key {stage.key[:12]}{host})")
+    run = sum(len(p.todo) for p in plan.pipelines)
+    cached = sum(p.first for p in plan.pipelines)
+    text.append(f"{run} stages to run, {cached} in the store, {sum(map(len, missing))} items to fetch")
+    return text
+
+
+def document(plan: Plan, missing: list[list[str]]) -> dict[str, Any]:
+    """Return ``plan`` for ``--json``."""
+    return {
+        "pipelines": [_pipeline(pipeline) for pipeline in plan.pipelines],
+        "fetches": [
+            {"source": fetch.source, "checksums": list(fetch.checksums), "missing": absent}
+            for fetch, absent in zip(plan.fetches, missing, strict=True)
+        ],
+        "exports": [{"name": name, "pipeline": pipeline} for name, pipeline, _ in plan.exports],
+    }
+
+
+def _pipeline(pipeline: PlannedPipeline) -> dict[str, Any]:
+    return {
+        "name": pipeline.name,
+        "id": pipeline.pipeline.id,
+        "needs": list(pipeline.pipelines),
+        "fetches": list(pipeline.fetches),
+        "stages": [
+            {
+                "type": stage.stage.type,
+                "id": stage.stage.id,
+                "key": stage.key,
+                "run": stage.index >= pipeline.first,
+                "host": stage.host,
+                "pinned": stage.pinned,
+            }
+            for stage in pipeline.stages
+        ],
+    }

@@ -1,0 +1,1 @@
+"""A manifest becomes objects: session, plan (pure), schedule, executors."""

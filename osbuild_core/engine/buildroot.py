@@ -1,0 +1,239 @@
+"""What the stages of one pipeline run on: the build tree, what its runner made of it, and the frame around."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from osbuild_core.catalog.module import Module
+from osbuild_core.engine.keys import runner_key
+from osbuild_core.engine.services import sdk_of
+from osbuild_core.model.errors import SandboxError
+from osbuild_core.sandbox import mounts
+from osbuild_core.sandbox.capabilities import granted
+from osbuild_core.sandbox.run import run
+from osbuild_core.sandbox.spec import API, BIN, LIB, RUNNER, Bind, SandboxSpec, environment
+from osbuild_core.store.lease import Lease
+from osbuild_core.store.work import Work
+
+if TYPE_CHECKING:
+    from osbuild_core.engine.session import Session
+
+LIBRARY_FOLDERS = ("assemblers", "devices", "exports", "inputs", "mounts", "runners", "sources", "stages")
+
+KEEP_MARK = b"osbuild-core: effect-kept"
+"""A runner with this in a comment at its top only changes /etc and /var, so one run of it serves all stages."""
+
+# Shown from the build tree on top of what the runner made, where the tree has them.
+ETC_PARTS = ("mke2fs.conf", "containers", "selinux")
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRoot:
+    """Paths of a build root that is ready for stages.
+
+    ``root`` is the build tree (``/``: the host), ``frame`` a directory on a tmpfs that lives as long as
+    the pipeline runs, ``kept`` the lease of what the runner made (None: run ``runner`` before each stage).
+    """
+
+    root: Path
+    host: bool
+    frame: Path
+    lib: Path
+    cmdline: Path
+    runner: Module
+    kept: Lease | None
+    namespace: int
+    name: str
+
+    def check_interpreter(self, module: Module) -> None:
+        """Raise SandboxError where the build tree lacks what the shebang of ``module`` names."""
+        with module.path.open("rb") as file:
+            line = file.readline(256).decode(errors="replace")
+        if not line.startswith("#!"):
+            return
+        interpreter = line[2:].split()[0]
+        if not (self.root / interpreter.lstrip("/")).exists():
+            raise SandboxError(
+                f"{self.name} has no {interpreter}, which {module.name} runs on",
+                code="sandbox.no-interpreter",
+                hint="add the package that has it to the build pipeline",
+            )
+
+    def spec(
+        self,
+        argv: tuple[str, ...],
+        *,
+        api: Path,
+        dev: Path,
+        etc: Path,
+        var: Path,
+        binds: tuple[Bind, ...] = (),
+        capabilities: frozenset[str] = frozenset(),
+        source_epoch: int | None = None,
+        timeout: float | None = None,
+    ) -> SandboxSpec:
+        """Return the sandbox of a program on this build root; ``binds`` are what only this program sees."""
+        boot = self.root / "boot"
+        parts = [
+            Bind(str(self.root / "etc" / p), f"/etc/{p}")
+            for p in ETC_PARTS
+            if (self.root / "etc" / p).exists()
+        ]
+        if (self.root / "ostree").is_dir():
+            parts.append(Bind(str(self.root / "ostree"), "/ostree"))
+        return SandboxSpec(
+            argv=argv,
+            usr=str(self.root / "usr"),
+            boot=str(boot) if not self.host and boot.is_dir() and not boot.is_symlink() else None,
+            dev=str(dev),
+            etc=str(etc),
+            var=str(var),
+            cmdline=str(self.cmdline),
+            binds=(*parts, Bind(str(api), API), Bind(str(self.lib), LIB), *binds),
+            environment=environment(os.environ.get("TERM"), source_epoch),
+            capabilities=granted(capabilities),
+            timeout=timeout,
+        )
+
+    @contextlib.contextmanager
+    def state(self, session: Session) -> Iterator[tuple[Path, Path]]:
+        """Give fresh ``/etc`` and ``/var`` directories, as the runner left them, to one sandbox."""
+        base = session.lease(self.kept.key) if self.kept else None
+        with session.store.begin("build-root-state", base) as work:
+            yield fresh_state(work)
+
+    def command(self, stage: str) -> tuple[tuple[str, ...], tuple[Bind, ...]]:
+        """Return what to run for the executable ``stage`` of BIN, and what that needs to see."""
+        program = f"{BIN}/{stage}"
+        if self.kept is not None:
+            return (program,), ()
+        runner = f"{RUNNER}/{self.runner.name}"
+        return (runner, program), (Bind(str(self.runner.path), runner),)
+
+
+def fresh_state(work: Work) -> tuple[Path, Path]:
+    """Make sure that ``etc``, ``var`` and ``var/tmp`` are in ``work``'s tree; return the first two."""
+    etc, var = work.tree / "etc", work.tree / "var"
+    etc.mkdir(mode=0o755, exist_ok=True)
+    var.mkdir(mode=0o755, exist_ok=True)
+    temporary = var / "tmp"
+    if not temporary.is_dir():
+        temporary.mkdir()
+        temporary.chmod(0o1777)
+    return etc, var
+
+
+@contextlib.contextmanager
+def build_root(
+    session: Session,
+    build_key: str | None,
+    runner: Module,
+    *,
+    name: str,
+    namespace: int,
+    show: Callable[[str], None],
+) -> Iterator[BuildRoot]:
+    """Prepare the build root of a pipeline in the calling thread's own mount namespace.
+
+    ``name`` is how errors call it. Raises SandboxError where its runner fails.
+    """
+    with contextlib.ExitStack() as stack:
+        scratch = stack.enter_context(session.store.scratch("pipeline"))
+        frame = scratch / "frame"
+        frame.mkdir()
+        mounts.tmpfs(frame)
+        stack.callback(mounts.unmount_below, scratch)
+        lib = make_lib(session.library.path, frame / "lib")
+        cmdline = frame / "cmdline"
+        cmdline.write_text("root=/dev/osbuild\n")
+        root = Path("/")
+        if build_key is not None:
+            lease = stack.enter_context(session.lease(build_key))
+            root = stack.enter_context(lease.mount())
+        bare = BuildRoot(root, build_key is None, frame, lib, cmdline, runner, None, namespace, name)
+        kept = stack.enter_context(keep_runner(session, bare, build_key, show)) if keeps(runner) else None
+        yield BuildRoot(root, build_key is None, frame, lib, cmdline, runner, kept, namespace, name)
+
+
+def make_lib(library: Path, lib: Path) -> Path:
+    """Show the module folders of ``library``, and the SDK as ``osbuild``, in the new directory ``lib``."""
+    lib.mkdir()
+    sources = {name: library / name for name in LIBRARY_FOLDERS}
+    sources["osbuild"] = sdk_of(library) / "osbuild"
+    for name, source in sources.items():
+        if source.is_dir():
+            (lib / name).mkdir()
+            mounts.bind(source, lib / name)
+    return lib
+
+
+def keeps(runner: Module) -> bool:
+    """Tell whether one run of ``runner`` serves all stages."""
+    with runner.path.open("rb") as file:
+        return KEEP_MARK in file.read(2048)
+
+
+@contextlib.contextmanager
+def keep_runner(
+    session: Session, bare: BuildRoot, build_key: str | None, show: Callable[[str], None]
+) -> Iterator[Lease]:
+    """Give the lease of what the runner makes of ``/etc`` and ``/var``; run it now if the store lacks that."""
+    key = runner_key(build_key, bare.runner.digest, session.digests)
+    store = session.store
+    with store.building(key, session.cancel.is_set):
+        if not store.has(key):
+            with store.begin(key, None) as work:
+                run_runner(session, bare, work, show)
+                work.commit({"runner": bare.runner.name})
+    with session.lease(key) as lease:
+        yield lease
+
+
+def run_runner(session: Session, bare: BuildRoot, work: Work, show: Callable[[str], None]) -> None:
+    """Run the runner of ``bare`` once, on the tree of ``work``. Raises SandboxError where it fails."""
+    etc, var = fresh_state(work)
+    api, dev = new_api(bare, "runner")
+    runner = f"{RUNNER}/{bare.runner.name}"
+    bare.check_interpreter(bare.runner)
+    spec = bare.spec(
+        (runner, "/usr/bin/true"),
+        api=api,
+        dev=dev,
+        etc=etc,
+        var=var,
+        binds=(Bind(str(bare.runner.path), runner),),
+        timeout=session.settings.stage_timeout,
+    )
+    with work.log.open("wb") as log:
+        result = run(
+            session.spawner,
+            spec,
+            api=api,
+            log=log,
+            show=show,
+            namespace=bare.namespace,
+            cancel=session.cancel.fileno(),
+        )
+    session.raise_if_cancelled()
+    if result.returncode != 0:
+        raise SandboxError(
+            f"the runner {bare.runner.name} failed on {bare.name} (status {result.returncode}): "
+            + (result.output.strip().splitlines() or ["no output"])[-1],
+            code="sandbox.runner",
+            hint="the build pipeline needs the packages that its runner uses",
+        )
+
+
+def new_api(root: BuildRoot, name: str) -> tuple[Path, Path]:
+    """Make the ``api`` and ``dev`` directories of one sandbox in the frame."""
+    api = root.frame / f"{name}-api"
+    dev = root.frame / f"{name}-dev"
+    api.mkdir()
+    dev.mkdir()
+    mounts.make_devices(dev)
+    return api, dev

@@ -1,0 +1,208 @@
+"""The executor for this machine: one pipeline, stage after stage, each committed as it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from typing import TYPE_CHECKING
+
+from osbuild_core.engine.buildroot import BuildRoot, build_root
+from osbuild_core.engine.stage import StageRun
+from osbuild_core.model.errors import Cancelled, OsbuildError
+from osbuild_core.model.events import (
+    PipelineFinished,
+    PipelineStarted,
+    StageFinished,
+    StageOutput,
+    StageStarted,
+)
+from osbuild_core.model.manifest import ORIGIN_SOURCE
+from osbuild_core.model.plan import Plan, PlannedPipeline, PlannedStage
+from osbuild_core.model.results import Failure, PipelineResult, StageResult
+from osbuild_core.sandbox.spawner import mount_namespace
+from osbuild_core.store.lease import Lease
+from osbuild_core.store.namespace import enter_private_namespace
+
+if TYPE_CHECKING:
+    from osbuild_core.engine.session import Session
+
+PLAIN_STAGES = frozenset({"org.osbuild.skopeo", "org.osbuild.container-deploy"})
+"""Stages that write containers-storage, whose overlay cannot stand on an overlay."""
+
+
+class LocalExecutor:
+    """Runs pipelines in sandboxes on this machine. Each call needs a thread of its own, since it moves
+    that thread into a mount namespace of the pipeline's."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def run_pipeline(self, plan: Plan, planned: PlannedPipeline) -> PipelineResult:
+        """Run the stages of ``planned`` that are to do. A failed stage is in the result, not raised."""
+        started = time.monotonic()
+        pipeline = planned.pipeline
+        self.session.emit(PipelineStarted(planned.name, pipeline.id, planned.first, len(planned.stages)))
+        run = _PipelineRun(self.session, plan, planned)
+        error = None
+        try:
+            run.run()
+        except Cancelled as stop:
+            error = Failure(stop.code, stop.detail)
+        except OsbuildError as problem:
+            place = problem.place or pipeline.path
+            error = Failure(problem.code, problem.detail, problem.hint, place)
+        stages = tuple(run.results)
+        result = PipelineResult(
+            planned.name,
+            pipeline.id,
+            success=error is None and all(stage.success for stage in stages),
+            stages=stages,
+            error=error,
+            seconds=time.monotonic() - started,
+        )
+        self.session.emit(PipelineFinished(result))
+        return result
+
+
+class _PipelineRun:
+    def __init__(self, session: Session, plan: Plan, planned: PlannedPipeline) -> None:
+        self.session = session
+        self.plan = plan
+        self.planned = planned
+        self.results: list[StageResult] = []
+        self.documents: list[dict[str, object]] = []
+        # What others read has to stay as it is; only what lies between may be built on in place.
+        self.read = {p.key for p in plan.pipelines} | {s.key for s in planned.stages if s.pinned}
+
+    def run(self) -> None:
+        session, planned = self.session, self.planned
+        with contextlib.ExitStack() as stack:
+            base = stack.enter_context(_Holder())
+            if planned.base is not None:
+                base.take(session.lease(planned.base))
+                self.results = cached_results(planned, base.document())
+                self.documents = list(base.document().get("stages", []))
+            enter_private_namespace()
+            namespace = mount_namespace()
+            stack.callback(os.close, namespace)
+            root = stack.enter_context(
+                build_root(
+                    session,
+                    planned.build_key,
+                    session.runner(planned.pipeline.runner),
+                    name=f"the pipeline {planned.pipeline.build!r}" if planned.pipeline.build else "the host",
+                    namespace=namespace,
+                    show=lambda text: session.emit(StageOutput(planned.name, planned.first, text)),
+                )
+            )
+            stack.enter_context(session.store.sources.lease(self.checksums()))
+            for stage in planned.todo:
+                session.raise_if_cancelled()
+                result = self.run_stage(stage, root, base)
+                self.results.append(result)
+                if not result.success:
+                    return
+
+    def checksums(self) -> list[str]:
+        """Return what the stages to run take from sources."""
+        inputs = [item for planned in self.planned.todo for item in planned.stage.inputs]
+        return [ref for item in inputs if item.origin == ORIGIN_SOURCE for ref in item.refs]
+
+    def run_stage(self, stage: PlannedStage, root: BuildRoot, base: _Holder) -> StageResult:
+        """Run one stage on top of ``base``, which then holds its tree; or take what another run made."""
+        session, store = self.session, self.session.store
+        with store.building(stage.key, session.cancel.is_set):
+            if store.has(stage.key):
+                base.take(session.lease(stage.key))
+                self.documents = list(base.document().get("stages", []))
+                return cached_results(self.planned, base.document())[stage.index]
+            session.emit(StageStarted(stage.pipeline, stage.index, stage.stage.type, stage.stage.id))
+            lease = base.hand_over()
+            take_over = bool(stage.stage.devices) and lease is not None and lease.key not in self.read
+            epoch = self.planned.pipeline.source_epoch
+            with store.begin(
+                stage.key, lease, take_over=take_over, plain=stage.stage.type in PLAIN_STAGES
+            ) as work:
+                result = StageRun(session, stage, root, work, dict(self.planned.trees), epoch).run()
+                if result.success:
+                    self.documents.append(stage_document(result))
+                    info = work.commit({"stages": self.documents}, source_epoch=epoch)
+                    result = _with_log(result, str(info.log))
+            if result.success:
+                if stage.pinned:
+                    store.pin(stage.key)
+                base.take(session.lease(stage.key))
+            else:
+                result = _with_log(result, str(store.path / "logs" / f"{stage.key}.log"))
+        session.emit(StageFinished(result))
+        return result
+
+
+class _Holder:
+    """Holds the lease of the newest tree of the pipeline."""
+
+    lease: Lease | None = None
+
+    def take(self, lease: Lease) -> None:
+        self.drop()
+        self.lease = lease
+
+    def document(self) -> dict[str, list[dict[str, object]]]:
+        return dict(self.lease.info.document) if self.lease else {}
+
+    def hand_over(self) -> Lease | None:
+        """Return the lease; it is the caller's from here on."""
+        lease, self.lease = self.lease, None
+        return lease
+
+    def drop(self) -> None:
+        if self.lease is not None:
+            self.lease.close()
+            self.lease = None
+
+    def __enter__(self) -> _Holder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.drop()
+
+
+def stage_document(result: StageResult) -> dict[str, object]:
+    """Return what an object remembers of a stage, so that a cached result reports what a fresh one did."""
+    return {
+        "index": result.index,
+        "type": result.type,
+        "id": result.id,
+        "metadata": result.metadata,
+        "seconds": round(result.seconds, 3),
+    }
+
+
+def cached_results(
+    planned: PlannedPipeline, document: dict[str, list[dict[str, object]]]
+) -> list[StageResult]:
+    """Return the results of the stages that went into an object with ``document``."""
+    results = []
+    for stage, made in zip(planned.stages, document.get("stages", []), strict=False):
+        metadata = made.get("metadata")
+        seconds = made.get("seconds")
+        results.append(
+            StageResult(
+                pipeline=planned.name,
+                index=stage.index,
+                type=stage.stage.type,
+                id=stage.stage.id,
+                success=True,
+                cached=True,
+                metadata=metadata if isinstance(metadata, dict) else None,
+                seconds=float(seconds) if isinstance(seconds, int | float) else 0.0,
+            )
+        )
+    return results
+
+
+def _with_log(result: StageResult, log: str) -> StageResult:
+    from dataclasses import replace
+
+    return replace(result, log=log)

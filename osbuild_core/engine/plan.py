@@ -1,0 +1,191 @@
+"""Works out what a run has to do. Pure: a manifest, its keys and what the store has go in, a plan comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from fnmatch import fnmatch
+
+from osbuild_core.engine.keys import Keys
+from osbuild_core.model.errors import UsageError
+from osbuild_core.model.manifest import ORIGIN_SOURCE, Export, Manifest, Pipeline, Stage
+from osbuild_core.model.plan import Fetch, Plan, PlannedPipeline, PlannedStage
+
+ExportTarget = tuple[str, str, Export | None]
+"""Name of the export, name of its pipeline, export module (None: copy the tree)."""
+
+
+def leaves(manifest: Manifest) -> list[str]:
+    """Return the names of the pipelines that no other one uses, neither to build on nor as input."""
+    used: set[str] = set()
+    for pipeline in manifest:
+        if pipeline.build is not None:
+            used.add(pipeline.build)
+        for stage in pipeline.stages:
+            used.update(taken.name for taken in manifest.inputs_of(stage))
+    return [pipeline.name for pipeline in manifest if pipeline.name not in used]
+
+
+def export_targets(manifest: Manifest, names: Iterable[str]) -> list[ExportTarget]:
+    """Return what each of ``names`` exports: an export of the manifest, or a pipeline by name or id.
+
+    Raises UsageError for a name that is neither.
+    """
+    by_name = {export.name: export for export in manifest.exports}
+    targets: list[ExportTarget] = []
+    for name in names:
+        if name in by_name:
+            targets.append((name, by_name[name].pipeline, by_name[name]))
+            continue
+        pipeline = manifest.get(name)
+        if pipeline is None:
+            known = [p.name for p in manifest] + list(by_name)
+            raise UsageError(
+                f"there is no pipeline or export {name!r} to export",
+                code="usage.unknown-export",
+                hint=_close_match(name, known),
+            )
+        targets.append((pipeline.name, pipeline.name, None))
+    return targets
+
+
+def _close_match(name: str, known: Sequence[str]) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else "the manifest has: " + ", ".join(known)
+
+
+def checkpoints(manifest: Manifest, patterns: Iterable[str]) -> frozenset[str]:
+    """Return the ids of the stages that ``patterns`` (globs of pipeline names, stage ids, stage types) mean.
+
+    Raises UsageError for a pattern that matches nothing.
+    """
+    found: set[str] = set()
+    for pattern in patterns:
+        matched: set[str] = set()
+        for pipeline in manifest:
+            if pipeline.id is not None and fnmatch(pipeline.name, pattern):
+                matched.add(pipeline.id)
+            matched.update(
+                s.id for s in pipeline.stages if fnmatch(s.id, pattern) or fnmatch(s.type, pattern)
+            )
+        if not matched:
+            raise UsageError(
+                f"no pipeline or stage matches the checkpoint {pattern!r}",
+                code="usage.unknown-checkpoint",
+                hint="a checkpoint is a pipeline's name, a stage's id or type, or a glob of these",
+            )
+        found |= matched
+    return frozenset(found)
+
+
+def make_plan(
+    manifest: Manifest,
+    keys: Keys,
+    *,
+    has: Callable[[str], bool],
+    pipelines: Iterable[str],
+    exports: Sequence[ExportTarget] = (),
+    pinned: frozenset[str] = frozenset(),
+) -> Plan:
+    """Plan the building of ``pipelines`` and of what ``exports`` take.
+
+    ``has`` tells whether the store has a key; ``pinned`` are the ids of stages to keep. What is in the
+    store is not built again, and what only it needed is neither built nor fetched.
+    """
+    planner = _Planner(manifest, keys, has, pinned)
+    for name in pipelines:
+        planner.need(manifest[name])
+    for _, name, _ in exports:
+        planner.need(manifest[name])
+    return Plan(tuple(planner.planned.values()), tuple(planner.fetches), tuple(exports))
+
+
+class _Planner:
+    def __init__(
+        self, manifest: Manifest, keys: Keys, has: Callable[[str], bool], pinned: frozenset[str]
+    ) -> None:
+        self.manifest = manifest
+        self.keys = keys
+        self.has = has
+        self.pinned = pinned
+        self.planned: dict[str, PlannedPipeline] = {}
+        self.fetches: list[Fetch] = []
+        self._fetch_of: dict[str, int] = {}
+        self._source_of = {
+            checksum: index for index, source in enumerate(manifest.sources) for checksum in source.items
+        }
+
+    def need(self, pipeline: Pipeline) -> None:
+        """Plan ``pipeline`` after what it needs; dependencies have come before it in the manifest."""
+        if pipeline.name in self.planned:
+            return
+        stages = self._stages(pipeline)
+        first = next((s.index + 1 for s in reversed(stages) if s.cached), 0)
+        todo = pipeline.stages[first:]
+        needed: dict[str, None] = {}
+        trees: dict[str, str] = {}
+        if todo and pipeline.build is not None:
+            needed[pipeline.build] = None
+        for stage in todo:
+            for taken in self.manifest.inputs_of(stage):
+                needed[taken.name] = None
+                key = self.keys.of(taken.name)
+                if taken.id is not None and key is not None:
+                    trees[taken.id] = key
+        for name in needed:
+            self.need(self.manifest[name])
+        self.planned[pipeline.name] = PlannedPipeline(
+            pipeline=pipeline,
+            stages=stages,
+            first=first,
+            base=stages[first - 1].key if first else None,
+            build_key=self.keys.of(pipeline.build) if pipeline.build is not None else None,
+            pipelines=tuple(name for name in needed if self.planned[name].todo),
+            fetches=self._fetches(todo),
+            trees=tuple(trees.items()),
+        )
+
+    def _stages(self, pipeline: Pipeline) -> tuple[PlannedStage, ...]:
+        host = pipeline.name in self.keys.host
+        return tuple(
+            PlannedStage(
+                pipeline.name,
+                index,
+                stage,
+                key,
+                cached=self.has(key),
+                host=host,
+                pinned=stage.id in self.pinned,
+            )
+            for index, (stage, key) in enumerate(
+                zip(pipeline.stages, self.keys.stages[pipeline.name], strict=True)
+            )
+        )
+
+    def _fetches(self, todo: Sequence[Stage]) -> tuple[int, ...]:
+        """Return the fetches that ``todo`` waits for; items that no earlier pipeline needs make a new one."""
+        waits: dict[int, None] = {}
+        new: dict[int, dict[str, None]] = {}
+        for stage in todo:
+            for item in stage.inputs:
+                if item.origin != ORIGIN_SOURCE:
+                    continue
+                for checksum in item.refs:
+                    if checksum in self._fetch_of:
+                        waits[self._fetch_of[checksum]] = None
+                    elif checksum in self._source_of:
+                        new.setdefault(self._source_of[checksum], {})[checksum] = None
+        for source, checksums in new.items():
+            number = len(self.fetches)
+            self.fetches.append(Fetch(source, tuple(checksums)))
+            waits[number] = None
+            self._fetch_of.update(dict.fromkeys(checksums, number))
+        return tuple(waits)
+
+
+def fetch_everything(manifest: Manifest) -> tuple[Fetch, ...]:
+    """Return fetches of all items of all sources: what ``osbuild`` without ``--export`` downloads."""
+    return tuple(
+        Fetch(index, tuple(source.items)) for index, source in enumerate(manifest.sources) if source.items
+    )

@@ -1,0 +1,120 @@
+"""One run: a plan becomes tasks, the tasks results."""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from osbuild_core.engine.export import run_export
+from osbuild_core.engine.fetch import run_fetch
+from osbuild_core.engine.local import LocalExecutor, cached_results
+from osbuild_core.engine.schedule import Task, run_tasks
+from osbuild_core.model.manifest import Manifest
+from osbuild_core.model.plan import Plan, PlannedPipeline
+from osbuild_core.model.results import ExportResult, Failure, PipelineResult, RunResult, SourceResult
+
+if TYPE_CHECKING:
+    from osbuild_core.engine.session import Session
+
+
+class Run:
+    """Carries out one plan. Use once."""
+
+    def __init__(self, session: Session, manifest: Manifest, plan: Plan, output: Path | None) -> None:
+        self.session = session
+        self.manifest = manifest
+        self.plan = plan
+        self.output = output
+        self.executor = LocalExecutor(session)
+        self._lock = threading.Lock()
+        self._pipelines: dict[str, PipelineResult] = {}
+        self._sources: dict[int, SourceResult] = {}
+        self._exports: dict[str, ExportResult] = {}
+
+    def run(self, started: float) -> RunResult:
+        """Run all tasks; then make durable what was built, and keep the store below its limit."""
+        session = self.session
+        if self.plan.todo or any(self._missing(fetch.checksums) for fetch in self.plan.fetches):
+            # It takes a moment to come up, and will be needed.
+            session.spawner.start()
+        jobs = max(1, session.settings.jobs)
+        lanes = {"work": jobs} | {f"source {i}": 1 for i in range(len(self.manifest.sources))}
+        try:
+            run_tasks(
+                self._tasks(),
+                lanes,
+                keep_going=session.settings.keep_going,
+                cancel=session.cancel.set,
+                cancelled=session.cancel.is_set,
+            )
+        finally:
+            if self._pipelines:
+                session.store.sync()
+                if session.settings.cache_max_size is not None:
+                    session.store.evict(session.settings.cache_max_size)
+        return self._result(time.monotonic() - started)
+
+    def _missing(self, checksums: tuple[str, ...]) -> bool:
+        return not all(self.session.store.sources.has(checksum) for checksum in checksums)
+
+    def _tasks(self) -> list[Task]:
+        tasks = [
+            Task(f"fetch {number}", partial(self._fetch, number), lane=f"source {fetch.source}")
+            for number, fetch in enumerate(self.plan.fetches)
+        ]
+        for planned in self.plan.todo:
+            needs = {f"pipeline {name}" for name in planned.pipelines}
+            needs |= {f"fetch {number}" for number in planned.fetches}
+            run = partial(self._pipeline, planned)
+            tasks.append(Task(f"pipeline {planned.name}", run, frozenset(needs), "work"))
+        building = {planned.name for planned in self.plan.todo}
+        for name, pipeline, _ in self.plan.exports:
+            needs = {f"pipeline {pipeline}"} if pipeline in building else set()
+            export = partial(self._export, name, pipeline)
+            tasks.append(Task(f"export {name}", export, frozenset(needs), "work"))
+        return tasks
+
+    def _fetch(self, number: int) -> bool:
+        fetch = self.plan.fetches[number]
+        result = run_fetch(self.session, self.manifest.sources[fetch.source], fetch)
+        with self._lock:
+            self._sources[number] = result
+        return result.success
+
+    def _pipeline(self, planned: PlannedPipeline) -> bool:
+        result = self.executor.run_pipeline(self.plan, planned)
+        with self._lock:
+            self._pipelines[planned.name] = result
+        return result.success
+
+    def _export(self, name: str, pipeline: str) -> bool:
+        assert self.output is not None
+        result = run_export(self.session, name, self.plan[pipeline].key, self.output)
+        with self._lock:
+            self._exports[name] = result
+        return result.success
+
+    def _result(self, seconds: float) -> RunResult:
+        pipelines = tuple(self._pipelines.get(p.name) or self._not_run(p) for p in self.plan.pipelines)
+        sources = tuple(result for _, result in sorted(self._sources.items()))
+        exports = tuple(self._exports[name] for name, _, _ in self.plan.exports if name in self._exports)
+        ended = [r.success for r in pipelines] + [r.success for r in sources] + [r.success for r in exports]
+        complete = len(exports) == len(self.plan.exports) and len(sources) == len(self.plan.fetches)
+        success = complete and all(ended)
+        return RunResult(success, pipelines, sources, exports, seconds)
+
+    def _not_run(self, planned: PlannedPipeline) -> PipelineResult:
+        """Return the result of a pipeline that was in the store, or that could not start."""
+        if planned.todo:
+            error = Failure("cancelled", "not run, since something before it failed or was cancelled")
+            return PipelineResult(planned.name, planned.pipeline.id, False, error=error)
+        document: dict[str, list[dict[str, object]]] = {}
+        if planned.key is not None:
+            info = self.session.store.info(planned.key)
+            document = dict(info.document) if info else {}
+        return PipelineResult(
+            planned.name, planned.pipeline.id, True, tuple(cached_results(planned, document))
+        )

@@ -1,0 +1,305 @@
+"""Runs one stage: its services, its sandbox, and what came of both."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from osbuild_core.catalog.module import Module
+from osbuild_core.engine.buildroot import BuildRoot, new_api
+from osbuild_core.engine.services import Services
+from osbuild_core.engine.trees import Trees
+from osbuild_core.model.errors import OsbuildError, ServiceError
+from osbuild_core.model.events import StageOutput
+from osbuild_core.model.manifest import Device, Input, Mount, Stage
+from osbuild_core.model.plan import PlannedStage
+from osbuild_core.model.results import Failure, StageResult
+from osbuild_core.protocol.stage_api import arguments
+from osbuild_core.protocol.store_api import StoreServer
+from osbuild_core.sandbox import mounts
+from osbuild_core.sandbox.run import SandboxResult, run
+from osbuild_core.sandbox.spec import BIN, INPUTS, META, MOUNTS, TREE, Bind
+from osbuild_core.store.work import Work
+
+if TYPE_CHECKING:
+    from osbuild_core.engine.session import Session
+
+
+class StageRun:
+    """One stage on the tree of ``work``. Use once: :meth:`run`."""
+
+    def __init__(
+        self,
+        session: Session,
+        planned: PlannedStage,
+        root: BuildRoot,
+        work: Work,
+        trees: dict[str, str],
+        epoch: int | None,
+    ) -> None:
+        self.session = session
+        self.planned = planned
+        self.root = root
+        self.work = work
+        self.scratch = work.directory / "scratch"
+        self.epoch = epoch
+        self._trees = trees
+        self._log = work.log.open("ab", buffering=0)
+
+    @property
+    def stage(self) -> Stage:
+        return self.planned.stage
+
+    def show(self, text: str) -> None:
+        """Pass on text that the stage printed."""
+        if text:
+            self.session.emit(StageOutput(self.planned.pipeline, self.planned.index, text))
+
+    def note(self, text: str) -> None:
+        """Take text from beside the sandbox (a service, the engine) into the log and pass it on."""
+        self._log.write(text.encode())
+        self.show(text)
+
+    def run(self) -> StageResult:
+        """Run the stage; everything that it started has ended and is unmounted when this returns."""
+        started = time.monotonic()
+        module = self.session.module(self.stage.kind, self.stage.type)
+        self.root.check_interpreter(module)
+        output, error, metadata = "", None, None
+        try:
+            with self._log, contextlib.ExitStack() as stack:
+                stack.callback(self._check_unmounted)
+                outcome, meta = self._run_with_services(module)
+                output = outcome.output
+                error = self._failure(outcome)
+                metadata = read_metadata(meta) if error is None else None
+        except OsbuildError as problem:
+            place = problem.place or self.stage.path
+            error = Failure(problem.code, problem.detail, problem.hint, place)
+        if self.session.cancel.is_set() and error is not None:
+            error = Failure("cancelled", "cancelled", place=self.stage.path)
+        return StageResult(
+            pipeline=self.planned.pipeline,
+            index=self.planned.index,
+            type=self.stage.type,
+            id=self.stage.id,
+            success=error is None,
+            output=output or (self._log_tail() if error else ""),
+            log=str(self.work.log),
+            error=error,
+            metadata=metadata,
+            seconds=time.monotonic() - started,
+        )
+
+    def _log_tail(self) -> str:
+        return self.work.log.read_text(errors="replace")[-8000:]
+
+    def _check_unmounted(self) -> None:
+        busy = mounts.unmount_below(self.scratch)
+        if busy:
+            raise ServiceError(
+                f"{busy[0].relative_to(self.scratch)} could not be unmounted", code="service.mount-left"
+            )
+
+    def _run_with_services(self, module: Module) -> tuple[SandboxResult, Path]:
+        api, dev = new_api(self.root, f"{self.planned.index}")
+        for name in ("inputs", "mounts"):
+            (self.scratch / name).mkdir()
+        meta = self.scratch / "meta"
+        meta.touch()
+        with (
+            Trees(self.session, self._trees, self.scratch) as trees,
+            self._store_api(trees) as store_api,
+            Services(
+                self.session.spawner, self.scratch, show=self.note, namespace=self.root.namespace
+            ) as services,
+        ):
+            inputs = {i.name: self._map_input(services, i, store_api) for i in self.stage.inputs}
+            devices = self._open_devices(services, dev)
+            shown_mounts = self._mount_all(services, devices, dev)
+            document = arguments(
+                self.stage.options,
+                id=self.stage.id,
+                source_epoch=self.epoch,
+                inputs=inputs,
+                devices={name: {**d, "path": f"/dev/{d['path']}"} for name, d in devices.items()},
+                mounts=shown_mounts,
+            )
+            (api / "arguments").write_text(json.dumps(document))
+            return self._sandbox(module, api, dev, meta), meta
+
+    @contextlib.contextmanager
+    def _store_api(self, trees: Trees) -> Iterator[str]:
+        """Serve the store to the input services, if there are any."""
+        if not self.stage.inputs:
+            yield ""
+            return
+        path = self.scratch / "store"
+        with StoreServer(path, trees):
+            yield str(path)
+
+    def _sandbox(self, module: Module, api: Path, dev: Path, meta: Path) -> SandboxResult:
+        command, extra = self.root.command(self.stage.type)
+        binds = (
+            Bind(str(self.work.tree), TREE, "rw"),
+            Bind(str(meta), META, "rw"),
+            Bind(str(self.scratch / "mounts"), MOUNTS, "rw"),
+            Bind(str(self.scratch / "inputs"), INPUTS),
+            Bind(str(module.path), f"{BIN}/{self.stage.type}"),
+            *extra,
+        )
+        with self.root.state(self.session) as (etc, var):
+            spec = self.root.spec(
+                command,
+                api=api,
+                dev=dev,
+                etc=etc,
+                var=var,
+                binds=binds,
+                capabilities=module.capabilities,
+                source_epoch=self.epoch,
+                timeout=self.session.settings.stage_timeout,
+            )
+            return run(
+                self.session.spawner,
+                spec,
+                api=api,
+                log=self._log,
+                show=self.show,
+                namespace=self.root.namespace,
+                cancel=self.session.cancel.fileno(),
+            )
+
+    def _map_input(self, services: Services, item: Input, store_api: str) -> dict[str, Any]:
+        module = self.session.module("inputs", item.type)
+        target = self.scratch / "inputs" / item.name
+        target.mkdir()
+        service = services.start(module, f"input/{item.name}")
+        reply = services.call(
+            service,
+            "map",
+            {
+                "origin": item.origin,
+                "refs": dict(item.refs),
+                "target": str(target),
+                "options": dict(item.options),
+                "api": {"store": store_api},
+            },
+        )
+        path = reply_path(reply, service.label)
+        inside = relative(path, self.scratch / "inputs", service.label)
+        return {**reply, "path": f"{INPUTS}/{inside}"}
+
+    def _open_devices(self, services: Services, dev: Path) -> dict[str, dict[str, Any]]:
+        """Open all devices, parents first; return replies with paths relative to ``dev``."""
+        opened: dict[str, dict[str, Any]] = {}
+        for device in self.stage.devices:
+            opened[device.name] = self._open_device(services, device, dev, opened)
+        return opened
+
+    def _open_device(
+        self, services: Services, device: Device, dev: Path, opened: Mapping[str, Mapping[str, Any]]
+    ) -> dict[str, Any]:
+        module = self.session.module("devices", device.type)
+        service = services.start(module, f"device/{device.name}")
+        reply = services.call(
+            service,
+            "open",
+            {
+                "dev": str(dev),
+                "tree": str(self.work.tree),
+                "parent": opened[device.parent]["path"] if device.parent else None,
+                "options": dict(device.options),
+            },
+        )
+        path = reply_path(reply, service.label)
+        return {**reply, "path": relative(str(dev / path), dev, service.label)}
+
+    def _mount_all(
+        self, services: Services, devices: Mapping[str, Mapping[str, Any]], dev: Path
+    ) -> dict[str, dict[str, Any]]:
+        return {mount.name: self._mount(services, mount, devices, dev) for mount in self.stage.mounts}
+
+    def _mount(
+        self, services: Services, mount: Mount, devices: Mapping[str, Mapping[str, Any]], dev: Path
+    ) -> dict[str, Any]:
+        module = self.session.module("mounts", mount.type)
+        root = self.scratch / "mounts"
+        source = None
+        if mount.source is not None:
+            source = str(dev / devices[mount.source]["path"])
+            if mount.partition:
+                source += f"p{mount.partition}"
+        service = services.start(module, f"mount/{mount.name}")
+        reply = services.call(
+            service,
+            "mount",
+            {
+                "source": source,
+                "target": mount.target,
+                "root": str(root),
+                "tree": str(self.work.tree),
+                "options": dict(mount.options),
+            },
+        )
+        if not reply:
+            return {}
+        inside = relative(str(root / reply), root, service.label)
+        return {"path": MOUNTS if inside == "." else f"{MOUNTS}/{inside}"}
+
+    def _failure(self, outcome: SandboxResult) -> Failure | None:
+        """Return why the stage failed, None where it did not."""
+        place = self.stage.path
+        if outcome.cancelled:
+            return Failure("cancelled", "cancelled", place=place)
+        if outcome.timed_out:
+            limit = self.session.settings.stage_timeout
+            return Failure("stage.timeout", f"did not end within {limit:g} s", "raise --stage-timeout", place)
+        if outcome.returncode == 0:
+            return None
+        data = outcome.exception.as_data() if outcome.exception else None
+        if data is not None:
+            value = data["value"].strip()
+            detail = f"{data['type']}: {value.splitlines()[0]}" if value else data["type"]
+            return Failure("stage.exception", detail, place=place, data=data)
+        if outcome.returncode > 128:
+            return Failure("stage.killed", f"was ended by signal {outcome.returncode - 128}", place=place)
+        return Failure("stage.exit", f"ended with status {outcome.returncode}", place=place)
+
+
+def reply_path(reply: Any, label: str) -> str:
+    """Return the path that a service replied. Raises ServiceError where there is none."""
+    if not isinstance(reply, dict) or not isinstance(reply.get("path"), str):
+        raise ServiceError(f"{label} replied no path", code="service.protocol")
+    path: str = reply["path"]
+    return path
+
+
+def relative(path: str, directory: Path, label: str) -> str:
+    """Return ``path`` relative to ``directory``. Raises ServiceError where it is not inside."""
+    inside = os.path.relpath(path, directory)
+    if inside == ".." or inside.startswith("../"):
+        raise ServiceError(
+            f"{label} replied a path outside of its directory: {path}", code="service.protocol"
+        )
+    return inside
+
+
+def read_metadata(path: Path) -> Mapping[str, Any] | None:
+    """Return what the stage wrote as its metadata, None for nothing.
+
+    Raises ServiceError where that is not JSON.
+    """
+    text = path.read_bytes()
+    if not text.strip():
+        return None
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise ServiceError(f"the stage's metadata is not JSON: {error}", code="stage.metadata") from error
+    return data if isinstance(data, dict) else {"value": data}
