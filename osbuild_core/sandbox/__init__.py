@@ -1,0 +1,1 @@
+"""Runs programs: stages in a bubblewrap sandbox, host services beside it. Nothing that it starts outlives it."""

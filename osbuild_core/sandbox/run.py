@@ -1,0 +1,168 @@
+"""Runs one sandbox to its end: output, deadline, cancellation, and the exception that a stage reports."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import os
+import select
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import IO
+
+from osbuild_core.model.errors import SandboxError
+from osbuild_core.protocol.stage_api import ExceptionSocket, StageException
+from osbuild_core.sandbox.spawner import Process, Spawner
+from osbuild_core.sandbox.spec import SandboxSpec, bubblewrap_argv
+
+TAIL = 31_000
+"""Characters of output that a result keeps; the log file has the whole."""
+
+CHUNK = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxResult:
+    """How a sandboxed program ended. ``exception`` is what the stage sent, as it sent it."""
+
+    returncode: int
+    output: str
+    timed_out: bool = False
+    cancelled: bool = False
+    exception: StageException | None = None
+
+
+@cache
+def bubblewrap() -> str:
+    """Return the path of bubblewrap.
+
+    Raises SandboxError where it is not installed.
+    """
+    path = shutil.which("bwrap", path=os.environ.get("PATH", "") + ":/usr/bin:/usr/local/bin")
+    if path is None:
+        raise SandboxError(
+            "bubblewrap (bwrap) is not installed",
+            code="sandbox.no-bubblewrap",
+            hint="install the package bubblewrap",
+        )
+    return path
+
+
+class Output:
+    """What a program prints: decoded without losing a character that is split between two reads."""
+
+    def __init__(self, log: IO[bytes], show: Callable[[str], None]) -> None:
+        self._log = log
+        self._show = show
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._tail = ""
+        self._hidden = 0
+
+    def feed(self, data: bytes, final: bool = False) -> None:
+        self._log.write(data)
+        text = self._decoder.decode(data, final)
+        if not text:
+            return
+        self._tail += text
+        if len(self._tail) > 2 * TAIL:
+            self._cut()
+        self._show(text)
+
+    def _cut(self) -> None:
+        surplus = len(self._tail) - TAIL
+        if surplus > 0:
+            self._hidden += len(self._tail[:surplus].encode())
+            self._tail = self._tail[surplus:]
+
+    def tail(self) -> str:
+        """Return the last part, with a first line that says how much is missing."""
+        self._cut()
+        return f"[...{self._hidden} bytes hidden...]\n{self._tail}" if self._hidden else self._tail
+
+
+def run(
+    spawner: Spawner,
+    spec: SandboxSpec,
+    *,
+    api: Path,
+    log: IO[bytes],
+    show: Callable[[str], None],
+    namespace: int | None = None,
+    cancel: int | None = None,
+) -> SandboxResult:
+    """Run ``spec`` and wait for its end.
+
+    ``api`` is the directory that the spec binds at ``/run/osbuild/api``; ``show`` gets the output as
+    text; ``namespace`` is the mount namespace to start in; ``cancel`` is a descriptor that becomes
+    readable when the run is to be ended. Everything in the sandbox is gone when this returns.
+
+    Raises SandboxError where it cannot be started.
+    """
+    with ExceptionSocket(api / "osbuild") as exceptions, contextlib.ExitStack() as stack:
+        reading, writing = os.pipe2(os.O_CLOEXEC)
+        stack.callback(os.close, reading)
+        try:
+            process = spawner.spawn(
+                bubblewrap_argv(spec, bubblewrap(), selinux=os.path.ismount("/sys/fs/selinux")),
+                env=dict(spec.environment),
+                fds={1: writing, 2: writing},
+                namespace=namespace,
+            )
+        finally:
+            os.close(writing)
+        stack.callback(process.close)
+        output = Output(log, show)
+        timed_out, cancelled = _follow(process, reading, output, spec.timeout, cancel)
+        returncode = process.wait()
+        assert returncode is not None
+        _drain(reading, output)
+        return SandboxResult(returncode, output.tail(), timed_out, cancelled, exceptions.collect())
+
+
+def _follow(
+    process: Process, reading: int, output: Output, timeout: float | None, cancel: int | None
+) -> tuple[bool, bool]:
+    """Read until the process has ended; kill it at its deadline or when cancelled."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    timed_out = cancelled = False
+    status = process.status_socket.fileno()
+    poll = select.poll()
+    for fd in (status, reading) if cancel is None else (status, reading, cancel):
+        poll.register(fd, select.POLLIN)
+    while True:
+        wait = None if deadline is None or timed_out else max(0.0, deadline - time.monotonic()) * 1000
+        events = dict(poll.poll(wait))
+        # Checked each time round, so that a stage which never stops printing meets its deadline too.
+        if deadline is not None and not timed_out and time.monotonic() >= deadline:
+            timed_out = True
+            process.signal(signal.SIGKILL)
+        if cancel in events:
+            cancelled = True
+            poll.unregister(cancel)
+            process.signal(signal.SIGKILL)
+        if reading in events:
+            data = os.read(reading, CHUNK)
+            output.feed(data)
+            if not data:
+                poll.unregister(reading)
+        if status in events:
+            return timed_out, cancelled
+
+
+def _drain(reading: int, output: Output) -> None:
+    """Read what is left in the pipe; not to its end, which somebody may hold open."""
+    os.set_blocking(reading, False)
+    while True:
+        try:
+            data = os.read(reading, CHUNK)
+        except BlockingIOError:
+            break
+        if not data:
+            break
+        output.feed(data)
+    output.feed(b"", final=True)
