@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from osbuild_core.catalog.module import Module
 from osbuild_core.engine.keys import runner_key
+from osbuild_core.engine.rootstate import RootState, make_state
 from osbuild_core.engine.services import sdk_of
 from osbuild_core.model.errors import SandboxError
 from osbuild_core.sandbox import mounts
@@ -37,7 +39,7 @@ class BuildRoot:
     """Paths of a build root that is ready for stages.
 
     ``root`` is the build tree (``/``: the host), ``frame`` a directory on a tmpfs that lives as long as
-    the pipeline runs, ``kept`` the lease of what the runner made (None: run ``runner`` before each stage).
+    the pipeline runs, ``state`` gives ``/etc`` and ``/var`` to each sandbox (None: while the runner runs).
     """
 
     root: Path
@@ -46,9 +48,9 @@ class BuildRoot:
     lib: Path
     cmdline: Path
     runner: Module
-    kept: Lease | None
     namespace: int
     name: str
+    state: RootState | None = None
 
     def check_interpreter(self, module: Module) -> None:
         """Raise SandboxError where the build tree lacks what the shebang of ``module`` names."""
@@ -100,32 +102,13 @@ class BuildRoot:
             timeout=timeout,
         )
 
-    @contextlib.contextmanager
-    def state(self, session: Session) -> Iterator[tuple[Path, Path]]:
-        """Give fresh ``/etc`` and ``/var`` directories, as the runner left them, to one sandbox."""
-        base = session.lease(self.kept.key) if self.kept else None
-        with session.store.begin("build-root-state", base) as work:
-            yield fresh_state(work)
-
     def command(self, stage: str) -> tuple[tuple[str, ...], tuple[Bind, ...]]:
         """Return what to run for the executable ``stage`` of BIN, and what that needs to see."""
         program = f"{BIN}/{stage}"
-        if self.kept is not None:
+        if keeps(self.runner):
             return (program,), ()
         runner = f"{RUNNER}/{self.runner.name}"
         return (runner, program), (Bind(str(self.runner.path), runner),)
-
-
-def fresh_state(work: Work) -> tuple[Path, Path]:
-    """Make sure that ``etc``, ``var`` and ``var/tmp`` are in ``work``'s tree; return the first two."""
-    etc, var = work.tree / "etc", work.tree / "var"
-    etc.mkdir(mode=0o755, exist_ok=True)
-    var.mkdir(mode=0o755, exist_ok=True)
-    temporary = var / "tmp"
-    if not temporary.is_dir():
-        temporary.mkdir()
-        temporary.chmod(0o1777)
-    return etc, var
 
 
 @contextlib.contextmanager
@@ -155,9 +138,13 @@ def build_root(
         if build_key is not None:
             lease = stack.enter_context(session.lease(build_key))
             root = stack.enter_context(lease.mount())
-        bare = BuildRoot(root, build_key is None, frame, lib, cmdline, runner, None, namespace, name)
-        kept = stack.enter_context(keep_runner(session, bare, build_key, show)) if keeps(runner) else None
-        yield BuildRoot(root, build_key is None, frame, lib, cmdline, runner, kept, namespace, name)
+        bare = BuildRoot(root, build_key is None, frame, lib, cmdline, runner, namespace, name)
+        kept = None
+        if keeps(runner):
+            lease = stack.enter_context(keep_runner(session, bare, build_key, show))
+            kept = stack.enter_context(lease.mount())
+        overlay = session.store.backend == "overlay"
+        yield dataclasses.replace(bare, state=RootState(frame, scratch, kept, overlay=overlay))
 
 
 def make_lib(library: Path, lib: Path) -> Path:
@@ -196,7 +183,7 @@ def keep_runner(
 
 def run_runner(session: Session, bare: BuildRoot, work: Work, show: Callable[[str], None]) -> None:
     """Run the runner of ``bare`` once, on the tree of ``work``. Raises SandboxError where it fails."""
-    etc, var = fresh_state(work)
+    etc, var = make_state(work.tree)
     api, dev = new_api(bare, "runner")
     runner = f"{RUNNER}/{bare.runner.name}"
     bare.check_interpreter(bare.runner)
@@ -230,10 +217,10 @@ def run_runner(session: Session, bare: BuildRoot, work: Work, show: Callable[[st
 
 
 def new_api(root: BuildRoot, name: str) -> tuple[Path, Path]:
-    """Make the ``api`` and ``dev`` directories of one sandbox in the frame."""
-    api = root.frame / f"{name}-api"
-    dev = root.frame / f"{name}-dev"
-    api.mkdir()
+    """Make the ``api`` and ``dev`` directories of one sandbox, below ``name`` in the frame."""
+    api = root.frame / name / "api"
+    dev = root.frame / name / "dev"
+    api.mkdir(parents=True)
     dev.mkdir()
     mounts.make_devices(dev)
     return api, dev

@@ -46,7 +46,9 @@ class StageRun:
         self.planned = planned
         self.root = root
         self.work = work
+        # On the store's file system are only the inputs: files of the store are linked into them.
         self.scratch = work.directory / "scratch"
+        self.frame = root.frame / f"stage-{planned.index}"
         self.epoch = epoch
         self._trees = trees
         self._log = work.log.open("ab", buffering=0)
@@ -54,6 +56,11 @@ class StageRun:
     @property
     def stage(self) -> Stage:
         return self.planned.stage
+
+    @property
+    def inputs(self) -> Path:
+        """The directory that the sandbox sees as the inputs."""
+        return (self.scratch if self.stage.inputs else self.frame) / "inputs"
 
     def show(self, text: str) -> None:
         """Pass on text that the stage printed."""
@@ -100,23 +107,21 @@ class StageRun:
         return self.work.log.read_text(errors="replace")[-8000:]
 
     def _check_unmounted(self) -> None:
-        busy = mounts.unmount_below(self.scratch)
+        busy = mounts.unmount_below(self.scratch) + mounts.unmount_below(self.frame)
         if busy:
-            raise ServiceError(
-                f"{busy[0].relative_to(self.scratch)} could not be unmounted", code="service.mount-left"
-            )
+            raise ServiceError(f"{busy[0].name} could not be unmounted", code="service.mount-left")
 
     def _run_with_services(self, module: Module) -> tuple[SandboxResult, Path]:
-        api, dev = new_api(self.root, f"{self.planned.index}")
-        for name in ("inputs", "mounts"):
-            (self.scratch / name).mkdir()
-        meta = self.scratch / "meta"
+        api, dev = new_api(self.root, self.frame.name)
+        (self.frame / "mounts").mkdir()
+        self.inputs.mkdir()
+        meta = self.frame / "meta"
         meta.touch()
         with (
             Trees(self.session, self._trees, self.scratch) as trees,
             self._store_api(trees) as store_api,
             Services(
-                self.session.spawner, self.scratch, show=self.note, namespace=self.root.namespace
+                self.session.spawner, self.frame, show=self.note, namespace=self.root.namespace
             ) as services,
         ):
             inputs = {i.name: self._map_input(services, i, store_api) for i in self.stage.inputs}
@@ -139,7 +144,7 @@ class StageRun:
         if not self.stage.inputs:
             yield ""
             return
-        path = self.scratch / "store"
+        path = self.frame / "store"
         with StoreServer(path, trees):
             yield str(path)
 
@@ -148,36 +153,37 @@ class StageRun:
         binds = (
             Bind(str(self.work.tree), TREE, "rw"),
             Bind(str(meta), META, "rw"),
-            Bind(str(self.scratch / "mounts"), MOUNTS, "rw"),
-            Bind(str(self.scratch / "inputs"), INPUTS),
+            Bind(str(self.frame / "mounts"), MOUNTS, "rw"),
+            Bind(str(self.inputs), INPUTS),
             Bind(str(module.path), f"{BIN}/{self.stage.type}"),
             *extra,
         )
-        with self.root.state(self.session) as (etc, var):
-            spec = self.root.spec(
-                command,
-                api=api,
-                dev=dev,
-                etc=etc,
-                var=var,
-                binds=binds,
-                capabilities=module.capabilities,
-                source_epoch=self.epoch,
-                timeout=self.session.settings.stage_timeout,
-            )
-            return run(
-                self.session.spawner,
-                spec,
-                api=api,
-                log=self._log,
-                show=self.show,
-                namespace=self.root.namespace,
-                cancel=self.session.cancel.fileno(),
-            )
+        assert self.root.state is not None
+        etc, var = self.root.state.fresh()
+        spec = self.root.spec(
+            command,
+            api=api,
+            dev=dev,
+            etc=etc,
+            var=var,
+            binds=binds,
+            capabilities=module.capabilities,
+            source_epoch=self.epoch,
+            timeout=self.session.settings.stage_timeout,
+        )
+        return run(
+            self.session.spawner,
+            spec,
+            api=api,
+            log=self._log,
+            show=self.show,
+            namespace=self.root.namespace,
+            cancel=self.session.cancel.fileno(),
+        )
 
     def _map_input(self, services: Services, item: Input, store_api: str) -> dict[str, Any]:
         module = self.session.module("inputs", item.type)
-        target = self.scratch / "inputs" / item.name
+        target = self.inputs / item.name
         target.mkdir()
         service = services.start(module, f"input/{item.name}")
         reply = services.call(
@@ -192,7 +198,7 @@ class StageRun:
             },
         )
         path = reply_path(reply, service.label)
-        inside = relative(path, self.scratch / "inputs", service.label)
+        inside = relative(path, self.inputs, service.label)
         return {**reply, "path": f"{INPUTS}/{inside}"}
 
     def _open_devices(self, services: Services, dev: Path) -> dict[str, dict[str, Any]]:
@@ -229,7 +235,7 @@ class StageRun:
         self, services: Services, mount: Mount, devices: Mapping[str, Mapping[str, Any]], dev: Path
     ) -> dict[str, Any]:
         module = self.session.module("mounts", mount.type)
-        root = self.scratch / "mounts"
+        root = self.frame / "mounts"
         source = None
         if mount.source is not None:
             source = str(dev / devices[mount.source]["path"])

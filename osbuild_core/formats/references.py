@@ -27,10 +27,12 @@ class Pipelines:
         if name in self._by_name:
             message = f"a second pipeline is named {name!r}"
             self._issues.append(Issue(message, (*path, "name"), "manifest.duplicate-name"))
-        # Results are exported to a directory of that name.
-        if not name or name.startswith("/") or "\0" in name or ".." in name.split("/"):
-            message = f"{name!r} cannot be the name of a pipeline"
-            self._issues.append(Issue(message, (*path, "name"), "manifest.name", "use letters and dashes"))
+        self.check_name(name, (*path, "name"))
+
+    def check_name(self, name: str, path: Path) -> None:
+        """Refuse names that lead out of the output directory: results go to one of that name."""
+        if not name or name.startswith("/") or "\0" in name or {".", ".."} & set(name.split("/")):
+            self._report(f"{name!r} cannot be a name", path, "name", "use letters, digits and dashes")
 
     def add(self, pipeline: Pipeline) -> None:
         """Make ``pipeline`` known to those that follow."""

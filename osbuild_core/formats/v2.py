@@ -45,7 +45,7 @@ def load(document: Document, library: Library, *, strict: bool = False) -> Manif
 
 
 def _source(type_: str, item: Document) -> Source:
-    items = dict(_pairs(item["items"]))
+    items = item["items"] if isinstance(item["items"], dict) else dict(_pairs(item["items"]))
     return Source(type_, items, item.get("options") or {}, ids.source_id(type_, items), ("sources", type_))
 
 
@@ -178,6 +178,7 @@ class _Loader:
 
     def export(self, name: str, item: Document) -> Export:
         path = ("exports", name)
+        self._pipelines.check_name(name, path)
         if self._pipelines.named(name):
             message = f"an export and a pipeline are both named {name!r}"
             self.issues.append(

@@ -66,6 +66,13 @@ def make_devices(directory: Path) -> None:
     (directory / "shm").mkdir()
 
 
+def unmount(target: Path) -> None:
+    """Unmount what is mounted at ``target``. Raises OSError."""
+    if _libc.umount2(os.fsencode(target), 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(target))
+
+
 def mounts_below(directory: Path) -> list[Path]:
     """Return what is mounted below ``directory`` in the calling thread's namespace, the last one first."""
     prefix = os.fsencode(directory) + b"/"

@@ -8,26 +8,29 @@ import os
 from collections import Counter
 from contextlib import suppress
 
-from osbuild_core.store import locks, object as objects
+from osbuild_core.store import locks
+from osbuild_core.store import object as objects
 from osbuild_core.store.object import ObjectInfo
 from osbuild_core.store.sources import SourceCache, SourceFile
 from osbuild_core.store.table import ObjectTable
-
 
 _numbers = itertools.count()
 
 
 def evict(table: ObjectTable, sources: SourceCache, max_size: int) -> int:
     """Delete until objects and sources take at most ``max_size`` bytes; returns how many were freed."""
-    infos = {key: info for key in table.keys() if (info := table.usable(key))}
+    infos = {key: info for key in table.all_keys() if (info := table.usable(key))}
     sizes = {key: info.size() for key, info in infos.items()}
     files = list(sources.files())
     total = sum(sizes.values()) + sum(file.size for file in files)
     children = Counter(info.parent for info in infos.values() if info.parent is not None)
     # (pinned, last used, a number so that no two compare further, what)
     heap: list[tuple[bool, float, int, ObjectInfo | SourceFile]] = []
-    for what in (*files, *(info for info in infos.values() if not children[info.key])):
-        _push(heap, what)
+    for file in files:
+        _push(heap, file)
+    for info in infos.values():
+        if not children[info.key]:
+            _push(heap, info)
     freed = 0
     while heap and total - freed > max_size:
         what = heapq.heappop(heap)[3]

@@ -105,13 +105,12 @@ class _Spelling:
 
     def __call__(self, path: Path) -> str:
         # Two levels up is objects/, whose descriptor serves every layer.
-        root = path.parent.parent
-        text = str(root)
-        fd = self._fds.get(text)
+        root, key, name = str(path).rsplit("/", 2)
+        fd = self._fds.get(root)
         if fd is None:
             # Opened anew for each mount: it has to be of this thread's namespace.
-            fd = self._fds[text] = os.open(text, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        return f"/proc/self/fd/{fd}/{path.relative_to(root)}"
+            fd = self._fds[root] = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        return f"/proc/self/fd/{fd}/{key}/{name}"
 
 
 def _mount(

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osbuild_core.model.errors import StoreError
-from osbuild_core.store import locks, object as objects
+from osbuild_core.store import locks
+from osbuild_core.store import object as objects
 from osbuild_core.store.entry import Entry, lock_path, remove_stale
 from osbuild_core.store.failure import reported
 from osbuild_core.store.lease import Lease, Surroundings, acquire
@@ -118,7 +119,7 @@ class Store:
 
     def objects(self) -> Iterator[ObjectInfo]:
         """Yield every object that can be used."""
-        for key in self._table.keys():
+        for key in self._table.all_keys():
             info = self.info(key)
             if info is not None:
                 yield info
@@ -149,7 +150,7 @@ class Store:
         overlay file system may put its own upper directories; what follows on a plain tree is plain as well.
         Raises StoreError.
         """
-        from osbuild_core.store.work import Kind, Work, begin_taking_over
+        from osbuild_core.store.work import Work, begin_taking_over
 
         try:
             kind = self._kind(base, plain)

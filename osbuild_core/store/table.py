@@ -9,10 +9,10 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from osbuild_core.store import locks, object as objects
+from osbuild_core.store import locks
+from osbuild_core.store import object as objects
 from osbuild_core.store.entry import Entry
 from osbuild_core.store.object import ObjectInfo
-
 
 _Mark = tuple[int, int]
 
@@ -32,7 +32,7 @@ class ObjectTable:
         # key -> (mark of object.json, what was read): one stat tells that it is the same object still.
         self._known: dict[str, tuple[_Mark, ObjectInfo]] = {}
 
-    def keys(self) -> list[str]:
+    def all_keys(self) -> list[str]:
         """Return the keys of all objects, usable or not."""
         return [name for name in os.listdir(self.directory) if not name.startswith(".")]
 
@@ -127,7 +127,7 @@ class ObjectTable:
 
     def all_infos(self) -> Iterator[tuple[str, ObjectInfo]]:
         """Yield (key, object) for all whose object.json can be read, usable or not."""
-        for key in self.keys():
+        for key in self.all_keys():
             known = self._known.get(key)
             with suppress(OSError):
                 path = f"{self._text}/{key}/{objects.FILE}"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import Archive, Machine, names_of
+from localarchive import Archive, Machine, names_of
 
 from osbuild_core.model.errors import ResolveError
 from osbuild_core.resolve import dumps
@@ -69,7 +71,7 @@ def test_version_and_suite_can_be_asked_for(machine: Machine, archive: Archive) 
         machine.resolve(f"{{suite: test, base: none, include: ['libserver{wanted}']}}")["sources"]
         for wanted in ("", "=1.0", "/test")
     ]
-    versions = [next(iter(u["org.osbuild.curl"]["items"].values()))["url"].split("_")[1] for u in urls]
+    versions = [next(iter(u["org.osbuild.curl"]["items"].values()))["url"].rsplit("_")[-2] for u in urls]
     assert versions == ["2.0", "1.0", "2.0"]
 
 
@@ -324,7 +326,8 @@ def test_flat_repository(machine: Machine, tmp_path: Path) -> None:
     made = Archive(flat)
     made.add("extra", Architecture="all")
     (flat / "Packages").write_text("\n".join(made.packages["test"]))
-    spec = f"{{suite: test, base: none, include: [extra], repositories: [{{url: 'file://{flat}', suite: ./, trusted: true}}]}}"
+    repository = f"{{url: 'file://{flat}', suite: ./, trusted: true}}"
+    spec = f"{{suite: test, base: none, include: [extra], repositories: [{repository}]}}"
     assert machine.names(spec) == ["extra"]
 
 
@@ -344,3 +347,26 @@ def test_state_is_private(machine: Machine) -> None:
     machine.resolve("{suite: test, base: none, include: [docs]}")
     assert [d.stat().st_mode & 0o777 for d in machine.state.iterdir()] == [0o700]
     assert not list(machine.state.rglob("*.deb"))
+
+
+def test_indexes_that_nobody_used_for_long_are_dropped(machine: Machine, archive: Archive) -> None:
+    spec = "{suite: test, base: none, include: [docs]}"
+    machine.resolve(spec)
+    (unused,) = machine.state.iterdir()
+    os.utime(unused, (0, 0))
+    other = machine.state / "not-ours"
+    other.mkdir()
+    os.utime(other, (0, 0))
+    machine.entry(f"deb [trusted=yes] {archive.url}/ test main\n")
+    machine.resolve(spec)
+    assert not unused.exists() and other.exists() and len(list(machine.state.iterdir())) == 2
+
+
+def test_runs_at_the_same_time_share_the_state(machine: Machine, archive: Archive) -> None:
+    template = machine.etc.parent / "shared.yaml"
+    template.write_text(
+        "pipelines: [{name: os, stages: [{refs: {$packages: {suite: test, include: [server]}}}]}]"
+    )
+    with ThreadPoolExecutor(4) as pool:
+        texts = {dumps(m) for m in pool.map(machine.resolve_file, [template] * 4)}
+    assert len(texts) == 1

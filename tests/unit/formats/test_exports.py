@@ -41,6 +41,7 @@ def test_they_change_no_id(library):
     ("name", "change", "code", "path"),
     [
         ("os", {}, "manifest.duplicate-name", ()),
+        ("../x", {}, "manifest.name", ()),
         ("x", {"pipeline": "name:so"}, "manifest.unknown-reference", ("pipeline",)),
         ("x", {"type": "org.osbuild.copy-uot"}, "manifest.unknown-export", ()),
         ("x", {"options": {"to": 1}}, "manifest.schema", ("options", "to")),

@@ -101,7 +101,7 @@ def test_bad_references(reference, code, hint, member, library):
     assert found[("pipelines", 2, *place)] == (code, hint)
 
 
-@pytest.mark.parametrize("name", ["", "..", "/etc", "a/../../b", "a\0"])
+@pytest.mark.parametrize("name", ["", ".", "..", "/etc", "a/../../b", "a\0"])
 def test_names_that_lead_out_of_the_output_directory(name, library):
     code, path, _ = only(refused(document(pipeline(name)), library))
     assert (code, path) == ("manifest.name", ("pipelines", 0, "name"))

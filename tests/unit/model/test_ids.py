@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 
 from osbuild_core.model import ids
 
@@ -38,3 +39,8 @@ def test_a_mount():
 
 def test_a_source():
     assert ids.source_id("t", {"b": 1, "a": 2}) == sha('"t"{"a": 2, "b": 1}')
+
+
+def test_many_references_are_one_object():
+    refs = {f"sha256:{sha(str(number))}": {"metadata": {"a": number}} for number in range(1000)}
+    assert ids.input_id("t", "o", refs, {}) == sha('"t""o"' + json.dumps(refs, sort_keys=True) + "{}")

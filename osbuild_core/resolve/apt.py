@@ -1,0 +1,307 @@
+"""apt on a directory of its own: it refreshes indexes and chooses packages, and touches nothing else.
+
+The machine's package database, preferences and entries are out of its sight. What counts are the entries
+that it is given and the machine's network settings, keys and credentials for apt.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from osbuild_core.model.errors import ResolveError
+from osbuild_core.resolve import complaints
+from osbuild_core.resolve.entries import Entry, without_credentials, without_suites
+from osbuild_core.resolve.packageset import PackageSet
+from osbuild_core.resolve.settings import ResolveSettings
+
+_URI_LINE = re.compile(r"'([^']*)' (\S+) (\d+) ?(\S*)")
+_SHA256 = re.compile(r"SHA256:([0-9a-f]{64})")
+# Settings of the machine that would change what is fetched, not how.
+_NOT_NETWORK = ("Acquire::IndexTargets", "Acquire::Languages", "Acquire::GzipIndexes", "Acquire::Changelogs")
+_UNUSED_SECONDS = 30 * 86400
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A package that apt chose: where it is and what it has to be. ``size`` is in bytes."""
+
+    name: str
+    version: str
+    url: str
+    checksum: str
+    size: int
+
+
+@dataclass
+class Apt:
+    """apt for one list of entries and one architecture, in ``directory``. Use :func:`open_apt`."""
+
+    directory: Path
+    architecture: str
+    settings: ResolveSettings
+    entries: list[Entry]
+    place: tuple[str | int, ...] = ()
+
+    def refresh(self) -> None:
+        """Fetch the indexes; offline, only check that there are some.
+
+        Raises ResolveError ``resolve.network`` (retryable), ``resolve.signature``, ``resolve.index`` or,
+        offline, ``resolve.offline``.
+        """
+        if self.settings.offline:
+            if not self._complete.exists():
+                raise ResolveError(
+                    "there is no package index of an earlier run",
+                    code="resolve.offline",
+                    hint="resolve once without --offline",
+                    place=self.place,
+                )
+            return
+        done = self._update()
+        missing = complaints.missing_suites(done.stderr)
+        kept = without_suites(self.entries, missing)
+        if done.returncode and len(kept) < len(self.entries):
+            self.entries = kept
+            done = self._update()
+        if done.returncode:
+            raise complaints.of_update(done.stderr, self.place)
+        self._complete.touch()
+
+    def choose(self, wanted: PackageSet, status: str) -> list[Package]:
+        """Return the packages of ``wanted`` in the order of installation, on top of a dpkg ``status``.
+
+        Raises ResolveError ``resolve.package`` for a name that no index has, ``resolve.unsolvable``.
+        """
+        file = self.directory / "status"
+        if file.read_text() != status:
+            # Written only where it differs, for apt builds its cache anew when the file is newer.
+            file.write_text(status)
+        self._exclude(wanted.exclude)
+        names = [*self._base(wanted), *wanted.include]
+        if not names:
+            return []
+        self._check_names(wanted)
+        options = ["--install-recommends" if wanted.recommends else "--no-install-recommends"]
+        done = self._run("apt-get", "-q", "-y", "--no-remove", "--print-uris", *options, "install", *names)
+        unknown = complaints.unknown_packages(done.stderr)
+        if unknown:
+            raise complaints.of_unknown(unknown, self._names(), wanted)
+        if done.returncode:
+            raise complaints.of_solver(done.stdout, done.stderr, wanted)
+        lines = (_URI_LINE.fullmatch(line) for line in done.stdout.splitlines())
+        return [self._package(match, wanted) for match in lines if match]
+
+    def status_of(self, packages: Sequence[Package]) -> str:
+        """Return a dpkg status file in which ``packages`` are installed."""
+        wanted = [f"{package.name}={package.version}" for package in packages]
+        if not wanted:
+            return ""
+        done = self._run("apt-cache", "show", "--no-all-versions", *wanted)
+        stanzas: dict[str, str] = {}
+        for stanza in done.stdout.split("\n\n"):
+            match = re.match(r"Package: (\S+)\n", stanza)
+            if match:
+                text = stanza.strip("\n").replace("\n", "\nStatus: install ok installed\n", 1)
+                stanzas.setdefault(match[1], text)
+        return "".join(text + "\n\n" for text in stanzas.values())
+
+    def _base(self, wanted: PackageSet) -> list[str]:
+        if wanted.base == "none":
+            return []
+        pattern = "?essential"
+        if wanted.base == "minbase":
+            # As mmdebstrap has it. apt counts where its priority is another one, too.
+            pattern = "?or(?essential,?priority(required),?exact-name(apt))"
+        shown = self._run("apt-cache", "show", "--no-all-versions", pattern).stdout
+        if "\nEssential: yes\n" not in shown:
+            raise ResolveError(
+                f"the index of {wanted.suite} for {self.architecture} has no essential packages",
+                code="resolve.index",
+                hint="say 'base: none' where the suite is not a whole distribution",
+                place=wanted.path,
+            )
+        # One that is asked for by version must not be asked for without one, too.
+        named = {re.split("[=/]", word)[0] for word in wanted.include} | set(wanted.exclude)
+        found = re.findall(r"^Package: (\S+)$", shown, re.MULTILINE)
+        return [name for name in dict.fromkeys(found) if name not in named]
+
+    def _check_names(self, wanted: PackageSet) -> None:
+        """Refuse unknown names that apt would take for a regular expression, or for a name and a sign."""
+        asked = [re.split("[=/]", word)[0] for word in wanted.include]
+        suspect = [name for name in asked if "." in name or "+" in name]
+        if suspect:
+            known = self._names()
+            unknown = [name for name in suspect if name not in known]
+            if unknown:
+                raise complaints.of_unknown(unknown, known, wanted)
+
+    def _names(self) -> set[str]:
+        """Return the names of all packages, virtual ones too."""
+        return set(self._run("apt-cache", "-o", "APT::Cache::AllNames=true", "pkgnames").stdout.split())
+
+    def _package(self, match: re.Match[str], wanted: PackageSet) -> Package:
+        url, file, size, hashes = match.groups()
+        name, version, _ = file.split("_")
+        checksum = _SHA256.fullmatch(hashes)
+        if checksum is None:
+            raise ResolveError(
+                f"{wanted.title}: the index gives no sha256 for {name}",
+                code="resolve.index",
+                place=wanted.path,
+            )
+        if url.startswith("file:"):
+            url = "file:///" + url.removeprefix("file:").lstrip("/")
+        return Package(
+            name=name,
+            version=re.sub("%([0-9a-f]{2})", lambda m: chr(int(m[1], 16)), version),
+            url=without_credentials(url),
+            checksum="sha256:" + checksum[1],
+            size=int(size),
+        )
+
+    @property
+    def _complete(self) -> Path:
+        """There once all indexes have been fetched."""
+        return self.directory / "complete"
+
+    def _update(self) -> subprocess.CompletedProcess[str]:
+        file = self.directory / "etc" / "sources.list.d" / "template.sources"
+        _write_private(file, "\n".join(entry.render() for entry in self.entries))
+        return self._run("apt-get", "-q", "update")
+
+    def _exclude(self, names: Sequence[str]) -> None:
+        pins = "".join(f"Package: {name}\nPin: release *\nPin-Priority: -1\n\n" for name in names)
+        (self.directory / "etc" / "preferences").write_text(pins)
+
+    def _run(self, *argv: str) -> subprocess.CompletedProcess[str]:
+        return run(*argv, config=self.directory / "apt.conf")
+
+
+def run(*argv: str, config: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run one of apt's programs. Raises ResolveError ``resolve.apt-missing``."""
+    environment = dict(os.environ, LC_ALL="C.UTF-8")
+    if config is not None:
+        environment["APT_CONFIG"] = str(config)
+    try:
+        return subprocess.run(
+            argv, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"
+        )
+    except FileNotFoundError:
+        raise ResolveError(
+            f"package sets need apt, and there is no program {argv[0]!r}",
+            code="resolve.apt-missing",
+            hint="resolve on a Debian machine; the manifest can be built anywhere",
+        ) from None
+
+
+def native_architecture() -> str:
+    """Return Debian's name of the machine's architecture."""
+    return run("dpkg", "--print-architecture").stdout.strip()
+
+
+@contextlib.contextmanager
+def open_apt(entries: list[Entry], architecture: str, suite: str, settings: ResolveSettings) -> Iterator[Apt]:
+    """Yield apt for ``entries``, locked against other processes that use the same ones."""
+    text = "\n".join([architecture, str(settings.apt_sources), *(entry.render() for entry in entries)])
+    label = re.sub(r"[^a-z0-9]+", "-", f"{suite}-{architecture}".lower()).strip("-")
+    directory = settings.state_dir / f"{label}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    try:
+        for name in ("etc/sources.list.d", "lists/partial", "cache/archives/partial", "log"):
+            (directory / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+        directory.chmod(0o700)
+        with _locked(directory):
+            _write_private(
+                directory / "apt.conf", _configuration(directory, architecture, settings.apt_sources)
+            )
+            (directory / "status").touch()
+            os.utime(directory)
+            yield Apt(directory, architecture, settings, entries)
+    except OSError as error:
+        raise ResolveError(
+            f"the state directory {directory} cannot be used: {error.strerror}",
+            code="resolve.state",
+            hint="set XDG_CACHE_HOME to a directory that can be written",
+        ) from error
+    _drop_unused(settings.state_dir, directory)
+
+
+@contextlib.contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Hold the directory's lock; wait for it."""
+    handle = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _write_private(file: Path, text: str) -> None:
+    """Write a file that may hold credentials."""
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
+        stream.write(text)
+
+
+def _configuration(directory: Path, architecture: str, machine: Path) -> str:
+    """Return the apt.conf for ``directory``: everything in it, nothing of the machine but its network."""
+    paths = {
+        "Dir": f"{directory}/",
+        "Dir::Etc": f"{directory}/etc/",
+        "Dir::Etc::main": "/dev/null",
+        "Dir::Etc::parts": "/dev/null",
+        "Dir::Etc::sourcelist": "/dev/null",
+        "Dir::Etc::preferencesparts": "/dev/null",
+        "Dir::Etc::trusted": f"{machine}/trusted.gpg",
+        "Dir::Etc::trustedparts": f"{machine}/trusted.gpg.d/",
+        "Dir::Etc::netrc": f"{machine}/auth.conf",
+        "Dir::Etc::netrcparts": f"{machine}/auth.conf.d/",
+        "Dir::State": f"{directory}/",
+        "Dir::State::status": f"{directory}/status",
+        "Dir::Cache": f"{directory}/cache/",
+        "Dir::Cache::pkgcache": "pkgcache.bin",
+        "Dir::Cache::srcpkgcache": "srcpkgcache.bin",
+        "Dir::Log": f"{directory}/log/",
+        "APT::Architecture": architecture,
+        "APT::Architectures::": architecture,
+        # The directory is private to its user, so that apt's own user could not enter it.
+        "APT::Sandbox::User": "root",
+        "APT::Update::Error-Mode": "any",
+        "Acquire::Languages": "none",
+        "Acquire::ForceHash": "SHA256",
+        "Debug::NoLocking": "true",
+        # apt would count itself as essential.
+        "pkgCacheGen::ForceEssential": ",",
+    }
+    own = "".join(f'{name} "{value}";\n' for name, value in paths.items())
+    return _network(directory, machine) + own
+
+
+def _network(directory: Path, machine: Path) -> str:
+    """Return the machine's settings below ``Acquire``, such as proxies and certificates."""
+    config = None
+    if machine != Path("/etc/apt"):
+        config = directory / "machine.conf"
+        config.write_text(f'Dir::Etc "{machine}/";\n')
+    dump = run("apt-config", "dump", config=config).stdout
+    lines = [line for line in dump.splitlines() if line.startswith("Acquire::")]
+    return "".join(f"{line}\n" for line in lines if not line.startswith(_NOT_NETWORK))
+
+
+def _drop_unused(state_dir: Path, current: Path) -> None:
+    """Remove the indexes of entries that nobody has resolved against for a month."""
+    oldest = time.time() - _UNUSED_SECONDS
+    for directory in state_dir.iterdir():
+        if directory == current or not (directory / "apt.conf").is_file():
+            continue
+        if directory.stat().st_mtime < oldest:
+            shutil.rmtree(directory, ignore_errors=True)
