@@ -16,8 +16,23 @@ from typing import Any
 def _digest(*parts: Any) -> str:
     state = hashlib.sha256()
     for part in parts:
-        state.update(json.dumps(part, sort_keys=True).encode())
+        if isinstance(part, dict) and len(part) > _SLICE:
+            _update_in_slices(state, part)
+        else:
+            state.update(json.dumps(part, sort_keys=True).encode())
     return state.hexdigest()
+
+
+_SLICE = 256
+
+
+def _update_in_slices(state: Any, part: dict[str, Any]) -> None:
+    """Feed the JSON of a large object to ``state`` piece by piece: the whole does not fit into the cache."""
+    keys = sorted(part)
+    for start in range(0, len(keys), _SLICE):
+        text = json.dumps({key: part[key] for key in keys[start : start + _SLICE]}, sort_keys=True)
+        state.update((", " if start else "{").encode() + text[1:-1].encode())
+    state.update(b"}")
 
 
 def input_id(type_: str, origin: str, refs: Mapping[str, Any], options: Mapping[str, Any]) -> str:
