@@ -46,14 +46,14 @@ class Lines:
                 self._totals[name] = total
                 cached = f", {first} of {total} stages in the store" if first else ""
                 self._say(f"{name}: started{cached}")
-            case events.StageStarted(pipeline=name, index=index, type=kind):
-                self._say(f"{name}: {index + 1}/{self._totals.get(name, 0)} {kind}")
+            case events.StageStarted(pipeline=name, number=number, type=kind):
+                self._say(f"{name}: {number + 1}/{self._totals.get(name, 0)} {kind}")
             case events.StageOutput(pipeline=name, text=text) if self._verbose:
                 self._show(name, text)
             case events.StageFinished(result=result):
                 state = f"done in {seconds(result.seconds)}" if result.success else "failed"
                 if result.error is None or result.error.code != "cancelled":
-                    self._say(f"{result.pipeline}: {result.index + 1} {result.type} {state}")
+                    self._say(f"{result.pipeline}: {result.number + 1} {result.type} {state}")
             case events.PipelineFinished(result=result) if result.success:
                 self._say(f"{result.name}: done in {seconds(result.seconds)}")
             case events.SourceFinished(result=result):

@@ -55,7 +55,7 @@ def lines(plan: Plan, missing: list[list[str]]) -> list[str]:
         waits += [f"{items} items to fetch"] if items else []
         text.append(f"{pipeline.name}:" + (f" after {', '.join(waits)}" if waits else ""))
         for stage in pipeline.stages:
-            state = "cached" if stage.index < pipeline.first else "run"
+            state = "cached" if stage.number < pipeline.first else "run"
             host = ", on this host" if stage.host else ""
             text.append(f"  {state:6} {stage.stage.type} (key {stage.key[:12]}{host})")
     run = sum(len(p.todo) for p in plan.pipelines)
@@ -87,7 +87,7 @@ def _pipeline(pipeline: PlannedPipeline) -> dict[str, Any]:
                 "type": stage.stage.type,
                 "id": stage.stage.id,
                 "key": stage.key,
-                "run": stage.index >= pipeline.first,
+                "run": stage.number >= pipeline.first,
                 "host": stage.host,
                 "pinned": stage.pinned,
             }

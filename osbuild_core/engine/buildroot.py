@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from osbuild_core.catalog.module import Module
 from osbuild_core.engine.keys import runner_key
 from osbuild_core.engine.rootstate import RootState, make_state
-from osbuild_core.engine.services import sdk_of
+from osbuild_core.engine.sdk import sdk_of
 from osbuild_core.model.errors import SandboxError
 from osbuild_core.sandbox import mounts
 from osbuild_core.sandbox.capabilities import granted

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from osbuild_core.model.manifest import Manifest, Pipeline, Stage
 from osbuild_core.sandbox.spec import LAYOUT_VERSION
@@ -17,8 +17,7 @@ from osbuild_core.sandbox.spec import LAYOUT_VERSION
 KEY_VERSION = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Digests:
+class Digests(NamedTuple):
     """What keys need to know of the world.
 
     ``module(kind, name)`` is the digest of a module's code and metadata, ``runner(name)`` that of the
@@ -32,13 +31,12 @@ class Digests:
     host: str
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
+class Keys(NamedTuple):
     """The keys of all stages of a manifest, by pipeline name; ``host`` has the names of those pipelines
     whose keys depend on the machine."""
 
     stages: Mapping[str, tuple[str, ...]]
-    host: frozenset[str] = field(default_factory=frozenset)
+    host: frozenset[str] = frozenset()
 
     def of(self, pipeline: str) -> str | None:
         """Return the key of the pipeline's tree; None for one without stages."""

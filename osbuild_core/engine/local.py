@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from osbuild_core.engine.buildroot import BuildRoot, build_root
+from osbuild_core.engine.record import cached_results, stage_document
 from osbuild_core.engine.stage import StageRun
 from osbuild_core.model.errors import Cancelled, OsbuildError
 from osbuild_core.model.events import (
@@ -116,8 +117,8 @@ class _PipelineRun:
             if store.has(stage.key):
                 base.take(session.lease(stage.key))
                 self.documents = list(base.document().get("stages", []))
-                return cached_results(self.planned, base.document())[stage.index]
-            session.emit(StageStarted(stage.pipeline, stage.index, stage.stage.type, stage.stage.id))
+                return cached_results(self.planned, base.document())[stage.number]
+            session.emit(StageStarted(stage.pipeline, stage.number, stage.stage.type, stage.stage.id))
             lease = base.hand_over()
             take_over = bool(stage.stage.devices) and lease is not None and lease.key not in self.read
             epoch = self.planned.pipeline.source_epoch
@@ -168,41 +169,5 @@ class _Holder:
         self.drop()
 
 
-def stage_document(result: StageResult) -> dict[str, object]:
-    """Return what an object remembers of a stage, so that a cached result reports what a fresh one did."""
-    return {
-        "index": result.index,
-        "type": result.type,
-        "id": result.id,
-        "metadata": result.metadata,
-        "seconds": round(result.seconds, 3),
-    }
-
-
-def cached_results(
-    planned: PlannedPipeline, document: dict[str, list[dict[str, object]]]
-) -> list[StageResult]:
-    """Return the results of the stages that went into an object with ``document``."""
-    results = []
-    for stage, made in zip(planned.stages, document.get("stages", []), strict=False):
-        metadata = made.get("metadata")
-        seconds = made.get("seconds")
-        results.append(
-            StageResult(
-                pipeline=planned.name,
-                index=stage.index,
-                type=stage.stage.type,
-                id=stage.stage.id,
-                success=True,
-                cached=True,
-                metadata=metadata if isinstance(metadata, dict) else None,
-                seconds=float(seconds) if isinstance(seconds, int | float) else 0.0,
-            )
-        )
-    return results
-
-
 def _with_log(result: StageResult, log: str) -> StageResult:
-    from dataclasses import replace
-
-    return replace(result, log=log)
+    return result._replace(log=log)

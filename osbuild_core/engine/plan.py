@@ -121,7 +121,7 @@ class _Planner:
         if pipeline.name in self.planned:
             return
         stages = self._stages(pipeline)
-        first = next((s.index + 1 for s in reversed(stages) if s.cached), 0)
+        first = next((s.number + 1 for s in reversed(stages) if s.cached), 0)
         todo = pipeline.stages[first:]
         needed: dict[str, None] = {}
         trees: dict[str, str] = {}

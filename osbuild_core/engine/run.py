@@ -1,4 +1,7 @@
-"""One run: a plan becomes tasks, the tasks results."""
+"""One run: a plan becomes tasks, the tasks results.
+
+What runs a task is imported with the first of its kind: a build that finds all in the store needs none.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from osbuild_core.engine.export import run_export
-from osbuild_core.engine.fetch import run_fetch
-from osbuild_core.engine.local import LocalExecutor, cached_results
+from osbuild_core.engine.record import cached_results
 from osbuild_core.engine.schedule import Task, run_tasks
 from osbuild_core.model.manifest import Manifest
 from osbuild_core.model.plan import Plan, PlannedPipeline
@@ -28,7 +29,6 @@ class Run:
         self.manifest = manifest
         self.plan = plan
         self.output = output
-        self.executor = LocalExecutor(session)
         self._lock = threading.Lock()
         self._pipelines: dict[str, PipelineResult] = {}
         self._sources: dict[int, SourceResult] = {}
@@ -79,20 +79,26 @@ class Run:
 
     def _fetch(self, number: int) -> bool:
         fetch = self.plan.fetches[number]
+        from osbuild_core.engine.fetch import run_fetch
+
         result = run_fetch(self.session, self.manifest.sources[fetch.source], fetch)
         with self._lock:
             self._sources[number] = result
         return result.success
 
     def _pipeline(self, planned: PlannedPipeline) -> bool:
-        result = self.executor.run_pipeline(self.plan, planned)
+        from osbuild_core.engine.local import LocalExecutor
+
+        result = LocalExecutor(self.session).run_pipeline(self.plan, planned)
         with self._lock:
             self._pipelines[planned.name] = result
         return result.success
 
     def _export(self, name: str, pipeline: str) -> bool:
+        from osbuild_core.engine.export import run_export
+
         assert self.output is not None
-        result = run_export(self.session, name, self.plan[pipeline].key, self.output)
+        result = run_export(self.session, name, self.plan.pipeline(pipeline).key, self.output)
         with self._lock:
             self._exports[name] = result
         return result.success

@@ -8,11 +8,10 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(NamedTuple):
     """``run`` tells whether it succeeded; it is called in a thread of its own. ``lane`` limits how many of
     its kind run at once; tasks of a lane start in the order in which they are given."""
 
@@ -22,8 +21,7 @@ class Task:
     lane: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(NamedTuple):
     """How the tasks ended, by name: true, false, or absent for those that never started."""
 
     ended: Mapping[str, bool]

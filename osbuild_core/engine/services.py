@@ -14,10 +14,11 @@ from types import TracebackType
 from typing import Any
 
 from osbuild_core.catalog.module import Module
+from osbuild_core.engine.sdk import SDK, sdk_of
 from osbuild_core.model.errors import ServiceError
 from osbuild_core.protocol.jsoncomm import Socket
 from osbuild_core.protocol.service import ServiceClient
-from osbuild_core.sandbox.spawner import SDK, Process, Spawner
+from osbuild_core.sandbox.spawner import Process, Spawner
 
 GRACE = 30.0
 """Seconds that a service gets to free what it holds."""
@@ -169,16 +170,6 @@ class Services:
         except ServiceError:
             if error is None:
                 raise
-
-
-def sdk_of(library: Path) -> Path:
-    """Return what modules of ``library`` import as ``osbuild`` from: the library itself where it brings
-    its own (a non-empty ``osbuild/``), else the SDK."""
-    own = library / "osbuild"
-    try:
-        return library if any(own.iterdir()) else SDK
-    except OSError:
-        return SDK
 
 
 def is_python(path: Path) -> bool:

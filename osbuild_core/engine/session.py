@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import threading
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from osbuild_core.catalog.library import Library, default_library
 from osbuild_core.catalog.module import Module
@@ -23,7 +22,7 @@ from osbuild_core.engine.plan import (
     leaves,
     make_plan,
 )
-from osbuild_core.engine.services import sdk_of
+from osbuild_core.engine.sdk import SDK, directory_digest, sdk_of
 from osbuild_core.engine.settings import Settings
 from osbuild_core.formats import load
 from osbuild_core.model.errors import Cancelled, ManifestError, ModuleError, StoreError, UsageError
@@ -31,9 +30,11 @@ from osbuild_core.model.events import Event, RunFinished, RunStarted, Sink
 from osbuild_core.model.manifest import Manifest
 from osbuild_core.model.plan import Plan
 from osbuild_core.model.results import RunResult
-from osbuild_core.sandbox.spawner import Spawner
-from osbuild_core.store.lease import Lease
 from osbuild_core.store.store import Store
+
+if TYPE_CHECKING:
+    from osbuild_core.sandbox.spawner import Spawner
+    from osbuild_core.store.lease import Lease
 
 
 class Session:
@@ -48,11 +49,12 @@ class Session:
         self.library = Library(self.settings.library or default_library())
         self.cancel = Cancel()
         self.fetch_hint: str | None = None
+        self._spawner: Spawner | None = None
         self._sink = sink
         self._sink_lock = threading.Lock()
         self._stack = contextlib.ExitStack()
         self._stack.callback(self.cancel.close)
-        self.spawner = self._stack.enter_context(Spawner())
+        self._lock = threading.RLock()
 
     def __enter__(self) -> Session:
         return self
@@ -63,6 +65,16 @@ class Session:
     def close(self) -> None:
         """End what still runs and let go of the store."""
         self._stack.close()
+
+    @property
+    def spawner(self) -> Spawner:
+        """What starts processes for this session."""
+        with self._lock:
+            if self._spawner is None:
+                from osbuild_core.sandbox.spawner import Spawner
+
+                self._spawner = self._stack.enter_context(Spawner(SDK))
+            return self._spawner
 
     @functools.cached_property
     def store(self) -> Store:
@@ -214,13 +226,3 @@ class Session:
         issues = missing_items(manifest, [s.stage for p in plan.todo for s in p.todo])
         if issues:
             raise ManifestError(issues)
-
-
-def directory_digest(directory: Path) -> str:
-    """Return a digest of the Python files below ``directory``, names and contents."""
-    state = hashlib.sha256()
-    for path in sorted(directory.rglob("*.py")):
-        data = path.read_bytes()
-        state.update(f"{path.relative_to(directory)} {len(data)}\n".encode())
-        state.update(data)
-    return state.hexdigest()

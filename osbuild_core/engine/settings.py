@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 
 def default_jobs() -> int:
@@ -12,8 +12,7 @@ def default_jobs() -> int:
     return max(1, len(os.sched_getaffinity(0)))
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """The settings of a session.
 
     ``library`` None is the library that comes with the program. ``backend`` forces the store's backend.
@@ -25,9 +24,8 @@ class Settings:
     library: Path | None = None
     backend: str | None = None
     cache_max_size: int | None = None
-    jobs: int = field(default_factory=default_jobs)
+    jobs: int = default_jobs()
     keep_going: bool = False
     stage_timeout: float | None = None
     mirrors: tuple[tuple[str, tuple[str, ...]], ...] = ()
     strict: bool = False
-    debug: bool = False

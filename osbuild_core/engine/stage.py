@@ -48,7 +48,7 @@ class StageRun:
         self.work = work
         # On the store's file system are only the inputs: files of the store are linked into them.
         self.scratch = work.directory / "scratch"
-        self.frame = root.frame / f"stage-{planned.index}"
+        self.frame = root.frame / f"stage-{planned.number}"
         self.epoch = epoch
         self._trees = trees
         self._log = work.log.open("ab", buffering=0)
@@ -65,7 +65,7 @@ class StageRun:
     def show(self, text: str) -> None:
         """Pass on text that the stage printed."""
         if text:
-            self.session.emit(StageOutput(self.planned.pipeline, self.planned.index, text))
+            self.session.emit(StageOutput(self.planned.pipeline, self.planned.number, text))
 
     def note(self, text: str) -> None:
         """Take text from beside the sandbox (a service, the engine) into the log and pass it on."""
@@ -92,7 +92,7 @@ class StageRun:
             error = Failure("cancelled", "cancelled", place=self.stage.path)
         return StageResult(
             pipeline=self.planned.pipeline,
-            index=self.planned.index,
+            number=self.planned.number,
             type=self.stage.type,
             id=self.stage.id,
             success=error is None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from osbuild_core.model.results import (
     ExportResult,
@@ -15,13 +15,7 @@ from osbuild_core.model.results import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Root of all events."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunStarted(Event):
+class RunStarted(NamedTuple):
     """``pipelines`` and ``stages`` count what will run, ``items`` what will be fetched."""
 
     pipelines: int
@@ -29,13 +23,11 @@ class RunStarted(Event):
     items: int
 
 
-@dataclass(frozen=True, slots=True)
-class RunFinished(Event):
+class RunFinished(NamedTuple):
     result: RunResult
 
 
-@dataclass(frozen=True, slots=True)
-class PipelineStarted(Event):
+class PipelineStarted(NamedTuple):
     """``first`` is the index of the first stage that runs; those before it are in the store."""
 
     pipeline: str
@@ -44,41 +36,35 @@ class PipelineStarted(Event):
     total: int
 
 
-@dataclass(frozen=True, slots=True)
-class PipelineFinished(Event):
+class PipelineFinished(NamedTuple):
     result: PipelineResult
 
 
-@dataclass(frozen=True, slots=True)
-class StageStarted(Event):
+class StageStarted(NamedTuple):
     pipeline: str
-    index: int
+    number: int
     type: str
     id: str
 
 
-@dataclass(frozen=True, slots=True)
-class StageOutput(Event):
+class StageOutput(NamedTuple):
     """Text that a stage printed; whole characters, not necessarily whole lines."""
 
     pipeline: str
-    index: int
+    number: int
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class StageFinished(Event):
+class StageFinished(NamedTuple):
     result: StageResult
 
 
-@dataclass(frozen=True, slots=True)
-class SourceStarted(Event):
+class SourceStarted(NamedTuple):
     type: str
     items: int
 
 
-@dataclass(frozen=True, slots=True)
-class SourceProgress(Event):
+class SourceProgress(NamedTuple):
     """``item`` has just ended (or None); ``received`` and ``expected`` count bytes, 0 where unknown."""
 
     type: str
@@ -89,27 +75,39 @@ class SourceProgress(Event):
     item: SourceItemResult | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SourceFinished(Event):
+class SourceFinished(NamedTuple):
     result: SourceResult
 
 
-@dataclass(frozen=True, slots=True)
-class ExportStarted(Event):
+class ExportStarted(NamedTuple):
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class ExportFinished(Event):
+class ExportFinished(NamedTuple):
     result: ExportResult
 
 
-@dataclass(frozen=True, slots=True)
-class Warned(Event):
+class Warned(NamedTuple):
     """Something that the user should know and that does not fail the run."""
 
     message: str
 
+
+Event = (
+    RunStarted
+    | RunFinished
+    | PipelineStarted
+    | PipelineFinished
+    | StageStarted
+    | StageOutput
+    | StageFinished
+    | SourceStarted
+    | SourceProgress
+    | SourceFinished
+    | ExportStarted
+    | ExportFinished
+    | Warned
+)
 
 Sink = Callable[[Event], None]
 """Where events go. It is called from several threads, one call at a time."""

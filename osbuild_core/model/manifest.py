@@ -7,8 +7,7 @@ they load (see :mod:`osbuild_core.model.ids`), and nothing computes them again.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from osbuild_core.model.errors import Path
 
@@ -18,8 +17,7 @@ ORIGIN_PIPELINE = "org.osbuild.pipeline"
 ORIGIN_SOURCE = "org.osbuild.source"
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(NamedTuple):
     """Something that a stage reads: ``refs`` maps object ids or checksums to per-reference options."""
 
     name: str
@@ -30,8 +28,7 @@ class Input:
     id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(NamedTuple):
     """A block device for a stage; ``parent`` is the name of the device that it is opened on."""
 
     name: str
@@ -41,8 +38,7 @@ class Device:
     id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(NamedTuple):
     """A file system mounted for a stage; ``source`` is the name of the device that it is on."""
 
     name: str
@@ -54,8 +50,7 @@ class Mount:
     id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(NamedTuple):
     """One executable run on the pipeline's tree.
 
     ``devices`` are ordered so that a parent comes before what is opened on it. ``path`` is the
@@ -72,8 +67,7 @@ class Stage:
     kind: Literal["stages", "assemblers"] = "stages"
 
 
-@dataclass(frozen=True, slots=True)
-class Pipeline:
+class Pipeline(NamedTuple):
     """A named list of stages on one tree.
 
     ``build`` is the name of the pipeline whose tree the stages run on (None: the host's own
@@ -96,8 +90,7 @@ class Pipeline:
         return self.stages[-1].id if self.stages else None
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """Where bytes come from: ``items`` maps checksums to what the source module needs to fetch them."""
 
     type: str
@@ -107,8 +100,7 @@ class Source:
     path: Path = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Export:
+class Export(NamedTuple):
     """Where a finished tree goes: an export module, run on the host on ``pipeline``'s tree."""
 
     name: str
@@ -118,26 +110,37 @@ class Export:
     path: Path = ()
 
 
-@dataclass(frozen=True)
 class Manifest:
     """Pipelines in the order of their definition (each after what it refers to), sources, exports."""
 
-    version: str
-    pipelines: tuple[Pipeline, ...]
-    sources: tuple[Source, ...] = ()
-    exports: tuple[Export, ...] = ()
-    metadata: Mapping[str, Any] | None = None
-    _by_name: Mapping[str, Pipeline] = field(init=False, repr=False, compare=False)
-    _by_id: Mapping[str, Pipeline] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        by_id: dict[str, Pipeline] = {}
-        for pipeline in self.pipelines:
+    def __init__(
+        self,
+        version: str,
+        pipelines: tuple[Pipeline, ...],
+        sources: tuple[Source, ...] = (),
+        exports: tuple[Export, ...] = (),
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.version: Final = version
+        self.pipelines: Final = pipelines
+        self.sources: Final = sources
+        self.exports: Final = exports
+        self.metadata: Final = metadata
+        self._by_name = {pipeline.name: pipeline for pipeline in pipelines}
+        self._by_id: dict[str, Pipeline] = {}
+        for pipeline in pipelines:
             # Pipelines that are the same down to their ids are interchangeable; the first one is built.
             if pipeline.id is not None:
-                by_id.setdefault(pipeline.id, pipeline)
-        object.__setattr__(self, "_by_name", {p.name: p for p in self.pipelines})
-        object.__setattr__(self, "_by_id", by_id)
+                self._by_id.setdefault(pipeline.id, pipeline)
+
+    def _content(self) -> tuple[object, ...]:
+        return self.version, self.pipelines, self.sources, self.exports, self.metadata
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Manifest) and self._content() == other._content()
+
+    # Options are dictionaries, which have no hash.
+    __hash__ = None  # type: ignore[assignment]
 
     def __iter__(self) -> Iterator[Pipeline]:
         return iter(self.pipelines)

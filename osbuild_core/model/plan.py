@@ -5,21 +5,20 @@ Made by :mod:`osbuild_core.engine.plan`, which is pure; printed, drawn, run here
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from osbuild_core.model.manifest import Export, Pipeline, Stage
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedStage:
-    """A stage with its key; ``cached`` where the store has the object of that key.
+class PlannedStage(NamedTuple):
+    """A stage, the ``number``-th of its pipeline from 0 on, with its key; ``cached`` where the store has it.
 
     ``host`` tells that the key depends on the machine: the stage, or what it stands on, runs on the
     host's own ``/usr``.
     """
 
     pipeline: str
-    index: int
+    number: int
     stage: Stage
     key: str
     cached: bool = False
@@ -27,8 +26,7 @@ class PlannedStage:
     pinned: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedPipeline:
+class PlannedPipeline(NamedTuple):
     """A pipeline of the plan.
 
     Stages from ``first`` on run; ``base`` is the key of the tree that they start from (None: an empty
@@ -61,16 +59,14 @@ class PlannedPipeline:
         return self.stages[self.first :]
 
 
-@dataclass(frozen=True, slots=True)
-class Fetch:
+class Fetch(NamedTuple):
     """Items of one source that are fetched together, because the same pipeline waits for them."""
 
     source: int
     checksums: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """``pipelines`` are in an order in which each comes after what it needs.
 
     ``exports`` are (name of the export, pipeline, export module or None for a plain directory).
@@ -80,7 +76,8 @@ class Plan:
     fetches: tuple[Fetch, ...] = ()
     exports: tuple[tuple[str, str, Export | None], ...] = ()
 
-    def __getitem__(self, name: str) -> PlannedPipeline:
+    def pipeline(self, name: str) -> PlannedPipeline:
+        """Return the pipeline of that name. Raises KeyError."""
         for pipeline in self.pipelines:
             if pipeline.name == name:
                 return pipeline

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """Why something failed, as events, JSON and terminal show it.
 
     ``data`` is what the module itself reported (exception type, value, traceback), if it did.
@@ -21,16 +20,15 @@ class Failure:
     data: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StageResult:
-    """One stage: built in this run or found in the store (``cached``).
+class StageResult(NamedTuple):
+    """One stage: built in this run or found in the store (``cached``). ``number`` counts from 0.
 
     ``output`` is the last part of the log, ``log`` the path of the whole; ``seconds`` is the wall time
     of the run that built it.
     """
 
     pipeline: str
-    index: int
+    number: int
     type: str
     id: str
     success: bool
@@ -42,8 +40,7 @@ class StageResult:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class PipelineResult:
+class PipelineResult(NamedTuple):
     """A pipeline; ``error`` is set where it failed outside of any stage, or was cancelled."""
 
     name: str
@@ -54,8 +51,7 @@ class PipelineResult:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class SourceItemResult:
+class SourceItemResult(NamedTuple):
     """One item of a source; ``cached`` where it was in the store already."""
 
     checksum: str
@@ -64,8 +60,7 @@ class SourceItemResult:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SourceResult:
+class SourceResult(NamedTuple):
     """What one source module fetched, or did not."""
 
     type: str
@@ -76,20 +71,18 @@ class SourceResult:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class ExportResult:
+class ExportResult(NamedTuple):
     """One export; ``data`` is the reply of its module."""
 
     name: str
     success: bool
     path: str | None = None
-    data: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = MappingProxyType({})
     error: Failure | None = None
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class RunResult:
+class RunResult(NamedTuple):
     """Everything that a run did. ``success`` is true when nothing that was asked for failed."""
 
     success: bool

@@ -15,9 +15,6 @@ from pathlib import Path
 from osbuild_core.model.errors import SandboxError
 from osbuild_core.protocol.spawn import SpawnRequest
 
-SDK = Path(__file__).resolve().parent.parent / "sdk"
-"""The directory that holds the SDK as the package ``osbuild``."""
-
 
 class Process:
     """A process of the spawner's. ``status_socket`` becomes readable when it has ended."""
@@ -57,9 +54,13 @@ class Process:
 
 
 class Spawner:
-    """Starts the warm process when it is first needed. Safe to use from several threads."""
+    """Starts the warm process when it is first needed. Safe to use from several threads.
 
-    def __init__(self) -> None:
+    ``sdk`` is the directory with the package ``osbuild`` that services in Python import.
+    """
+
+    def __init__(self, sdk: Path) -> None:
+        self._sdk = sdk
         self._lock = threading.Lock()
         self._control: socket.socket | None = None
         self._warm: subprocess.Popen[bytes] | None = None
@@ -78,7 +79,7 @@ class Spawner:
             with theirs:
                 # A session of its own: the Ctrl-C of a terminal is for the engine, which then stops us.
                 self._warm = subprocess.Popen(
-                    [sys.executable, "-c", program, package, str(theirs.fileno()), str(SDK)],
+                    [sys.executable, "-c", program, package, str(theirs.fileno()), str(self._sdk)],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 LAYOUT_VERSION = 1
 """Part of every key: raise it when a change of the layout may change what stages make."""
@@ -20,8 +19,7 @@ RUNNER = "/run/osbuild/runner"
 TREE = "/run/osbuild/tree"
 
 
-@dataclass(frozen=True, slots=True)
-class Bind:
+class Bind(NamedTuple):
     """``source`` of the host shows at ``target`` in the sandbox: read-only, writable, or with devices."""
 
     source: str
@@ -33,8 +31,7 @@ class Bind:
         return option, self.source, self.target
 
 
-@dataclass(frozen=True, slots=True)
-class SandboxSpec:
+class SandboxSpec(NamedTuple):
     """A program in a sandbox.
 
     ``usr`` and ``boot`` are directories of the build tree, shown read-only (``boot`` None: not shown).

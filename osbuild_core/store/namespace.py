@@ -14,7 +14,8 @@ def enter_private_namespace() -> None:
     """Give the calling thread its own mount namespace, once; its mounts are seen by nobody else.
 
     The namespace goes with the thread, and with a killed process: no mount is left behind. Programs that
-    the thread starts inherit it. Raises OSError (EPERM) without CAP_SYS_ADMIN.
+    the thread starts inherit it. It starts with a copy of what the thread that started this one sees, so that
+    one must have no trees mounted: a copy would keep them busy. Raises OSError (EPERM) without CAP_SYS_ADMIN.
     """
     from osbuild_core.store import mountapi
 

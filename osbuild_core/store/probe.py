@@ -44,9 +44,9 @@ def _probe(directory: Path) -> Abilities:
         enter_private_namespace()
     except OSError as error:
         return Abilities(False, False, reflink, f"no right to mount: {error.strerror}")
-    if os.geteuid() != 0:
-        # A user namespace gives mounts, but neither metacopy nor renames of directories.
-        return Abilities(True, False, reflink, "not root")
+    if not _is_real_root():
+        # There a mount works in a namespace made for it only, and overlay has no metacopy and no renames.
+        return Abilities(False, False, reflink, "not root, or root of a user namespace only")
     try:
         _try_overlay(directory)
     except OSError as error:
@@ -54,6 +54,11 @@ def _probe(directory: Path) -> Abilities:
     except OsbuildError as error:
         return Abilities(True, False, reflink, error.detail)
     return Abilities(True, True, reflink)
+
+
+def _is_real_root() -> bool:
+    with open("/proc/self/uid_map", encoding="ascii") as uids:
+        return os.geteuid() == 0 and uids.read().split() == ["0", "0", str(2**32 - 1)]
 
 
 def _try_overlay(directory: Path) -> None:

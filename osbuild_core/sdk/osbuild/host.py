@@ -107,11 +107,12 @@ class Service(abc.ABC):
             if message is None:
                 return
             with fds:
+                # What is sent back may be one of those that came.
                 answer, out = self._answer(message, fds)
-            try:
-                self.sock.send(answer, fds=out or [])
-            except (BrokenPipeError, ConnectionResetError):
-                return
+                try:
+                    self.sock.send(answer, fds=out or [])
+                except (BrokenPipeError, ConnectionResetError):
+                    return
 
     def _answer(self, message, fds):
         try:

@@ -16,12 +16,14 @@ from osbuild_core.sandbox.run import TAIL, run
 from osbuild_core.sandbox.spawner import Spawner
 from osbuild_core.sandbox.spec import Bind, SandboxSpec, environment
 
+SDK = Path(__file__).resolve().parents[3] / "osbuild_core" / "sdk"
+
 pytestmark = pytest.mark.root
 
 
 @pytest.fixture(scope="module")
 def spawner():
-    with Spawner() as started:
+    with Spawner(SDK) as started:
         yield started
 
 
@@ -172,8 +174,8 @@ def test_the_sandbox_goes_when_its_engine_is_killed(tmp_path):
 import sys; sys.path.insert(0, {str(root)!r}); sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
 from test_run import Box
-from osbuild_core.sandbox.spawner import Spawner
-Box(Path({str(tmp_path)!r}), Spawner()).run("echo up; sleep {marker}")
+from test_run import SDK, Spawner
+Box(Path({str(tmp_path)!r}), Spawner(SDK)).run("echo up; sleep {marker}")
 """
     engine = subprocess.Popen([sys.executable, "-c", program])
     deadline = time.monotonic() + 20

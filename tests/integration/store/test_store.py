@@ -16,6 +16,7 @@ from osbuild_core.store.namespace import mounts_below
 from osbuild_core.store.object import ObjectInfo
 from osbuild_core.store.store import Store
 from tests.integration.store.conftest import in_namespace
+from tests.integration.store.scenarios import run
 
 pytestmark = pytest.mark.root
 
@@ -139,7 +140,7 @@ def test_times_are_clamped(any_store: Store) -> None:
 def test_clamping_goes_past_flags(any_store: Store) -> None:
     with any_store.begin("a", None) as work:
         (work.tree / "fixed").write_text("1")
-        assert os.system(f"chattr +i {work.tree}/fixed") == 0
+        run("chattr", "+i", work.tree / "fixed")
         info = work.commit({}, source_epoch=1000)
     assert info.flagged
     assert os.stat(info.layer / "fixed").st_mtime == 1000
@@ -210,7 +211,6 @@ def test_leftovers_of_the_dead_are_removed(store: Store) -> None:
     pid = os.fork()
     if pid == 0:
         in_namespace(lambda: _leave_things(store))
-        os._exit(0)
     os.waitpid(pid, 0)
     assert len(os.listdir(store.tmp)) > 3
     Store.open(store.path).close()
@@ -220,9 +220,9 @@ def test_leftovers_of_the_dead_are_removed(store: Store) -> None:
 def _leave_things(store: Store) -> None:
     work = store.begin("a", None)
     (work.tree / "file").write_text("1")
-    assert os.system(f"chattr +i {work.tree}/file") == 0
-    store.scratch("left").__enter__()
-    store.building("b").__enter__()
+    run("chattr", "+i", work.tree / "file")
+    with store.scratch("left"), store.building("b"):
+        os._exit(0)
 
 
 def test_pinned_or_not(any_store: Store) -> None:

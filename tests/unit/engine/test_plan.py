@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
 from osbuild_core.catalog.library import Library, default_library
@@ -76,25 +74,25 @@ def planned(manifest, present=(), digests=DIGESTS, **arguments):
 
 
 def todo(plan):
-    return {p.name: [s.index for s in p.todo] for p in plan.pipelines if p.todo}
+    return {p.name: [s.number for s in p.todo] for p in plan.pipelines if p.todo}
 
 
 def test_everything_is_built_in_an_order_that_works(manifest):
     plan = planned(manifest)
     assert [p.name for p in plan.pipelines] == ["build", "os", "image", "other"]
     assert todo(plan) == {"build": [0, 1], "os": [0, 1], "image": [0, 1, 2], "other": [0]}
-    assert plan["image"].pipelines == ("build", "os")
-    assert dict(plan["image"].trees) == {manifest["os"].id: plan["os"].key}
-    assert plan["image"].build_key == plan["build"].key
-    assert plan["other"].build_key is None
+    assert plan.pipeline("image").pipelines == ("build", "os")
+    assert dict(plan.pipeline("image").trees) == {manifest["os"].id: plan.pipeline("os").key}
+    assert plan.pipeline("image").build_key == plan.pipeline("build").key
+    assert plan.pipeline("other").build_key is None
 
 
 def test_items_are_fetched_once_for_the_first_that_needs_them(manifest):
     plan = planned(manifest)
     assert [fetch.checksums for fetch in plan.fetches] == [(SUMS[0],), (SUMS[1],)]
-    assert plan["build"].fetches == (0,)
-    assert plan["os"].fetches == (0, 1)
-    assert plan["image"].fetches == ()
+    assert plan.pipeline("build").fetches == (0,)
+    assert plan.pipeline("os").fetches == (0, 1)
+    assert plan.pipeline("image").fetches == ()
 
 
 def test_what_is_in_the_store_needs_neither_its_items_nor_its_dependencies(manifest):
@@ -110,7 +108,7 @@ def test_what_is_in_the_store_needs_neither_its_items_nor_its_dependencies(manif
 def test_a_pipeline_goes_on_from_its_newest_stored_stage(manifest):
     plan = planned(manifest, [("image", 1), ("build", 1)], pipelines=["image"])
     assert todo(plan) == {"image": [2]}
-    assert plan["image"].base == plan["image"].stages[1].key
+    assert plan.pipeline("image").base == plan.pipeline("image").stages[1].key
     assert "os" not in [p.name for p in plan.pipelines]
 
 
@@ -162,8 +160,7 @@ def test_an_option_changes_its_stage_and_what_follows(library):
 
 
 def test_the_code_of_a_module_changes_the_stages_that_use_it(library):
-    edited = dataclasses.replace(
-        DIGESTS,
+    edited = DIGESTS._replace(
         module=lambda kind, name: f"{kind}/{name}" + ("!" if kind == "inputs" and "tree" in name else ""),
     )
     assert differing(keys_of(library), keys_of(library, digests=edited)) == {("image", 1), ("image", 2)}
@@ -197,7 +194,7 @@ def test_devices_change_the_key_though_not_the_id(library):
 
 
 def test_only_what_stands_on_the_host_depends_on_it(library):
-    other = dataclasses.replace(DIGESTS, host="another")
+    other = DIGESTS._replace(host="another")
     before = keys_of(library)
     # The bootstrap does, and what stands on it; all of this manifest does.
     assert differing(before, keys_of(library, digests=other)) == {

@@ -112,14 +112,35 @@ def _extract(tree, package):
     env = dict(os.environ, LC_ALL="C", TZ="UTC")
     reader = ["dpkg-deb", "--fsys-tarfile", package.path]
     # An existing directory stays as it is, whoever comes first; _set_directories decides, in order.
-    writer = ["tar", "-x", "-vv", "-p", "-f", "-", "-C", tree, "--same-owner", "--numeric-owner", "--full-time"]
-    writer += ["--keep-directory-symlink", "--no-overwrite-dir", "--quoting-style=c", "--warning=no-timestamp"]
+    writer = [
+        "tar",
+        "-x",
+        "-vv",
+        "-p",
+        "-f",
+        "-",
+        "-C",
+        tree,
+        "--same-owner",
+        "--numeric-owner",
+        "--full-time",
+    ]
+    writer += [
+        "--keep-directory-symlink",
+        "--no-overwrite-dir",
+        "--quoting-style=c",
+        "--warning=no-timestamp",
+    ]
     with subprocess.Popen(reader, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env) as source:
-        done = subprocess.run(writer, stdin=source.stdout, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
+        done = subprocess.run(
+            writer, stdin=source.stdout, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env
+        )
         source.stdout.close()
         complaint = source.stderr.read() + done.stderr
     if source.returncode != 0 or done.returncode != 0:
-        raise DebError("cannot extract {}: {}".format(package.name, complaint.decode("utf-8", "replace").strip()))
+        raise DebError(
+            "cannot extract {}: {}".format(package.name, complaint.decode("utf-8", "replace").strip())
+        )
     return [Entry(line) for line in done.stdout.decode("ascii").splitlines()]
 
 

@@ -1,0 +1,90 @@
+"""Opening a store: new, warm, foreign, broken."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from osbuild_core.model.errors import StoreError
+from osbuild_core.store.store import Store
+
+
+def code(path: Path, backend: str | None = None) -> str:
+    with pytest.raises(StoreError) as caught:
+        Store.open(path, backend=backend)
+    assert "\n" not in caught.value.detail
+    return caught.value.code
+
+
+def test_a_new_store(tmp_path: Path) -> None:
+    path = tmp_path / "deep/store"
+    Store.open(path).close()
+    assert sorted(os.listdir(path)) == ["CACHEDIR.TAG", "logs", "objects", "sources", "store.json", "tmp"]
+    assert (path / "CACHEDIR.TAG").read_text().startswith("Signature: 8a477f597d28d172789f06886806bc55\n")
+    assert json.loads((path / "store.json").read_text())["format"] == 1
+    before = (path / "store.json").stat().st_ino
+    Store.open(path).close()
+    assert (path / "store.json").stat().st_ino == before
+
+
+def test_a_store_that_was_half_made(tmp_path: Path) -> None:
+    Store.open(tmp_path).close()
+    (tmp_path / "tmp/empty-layer").rmdir()
+    (tmp_path / "objects").rmdir()
+    assert not Store.open(tmp_path).has("a")
+    assert (tmp_path / "objects").is_dir()
+
+
+@pytest.mark.parametrize("mark", ["cache.info", "refs"])
+def test_a_store_of_osbuild(tmp_path: Path, mark: str) -> None:
+    theirs = tmp_path / "objects/1234/data"
+    theirs.mkdir(parents=True)
+    (tmp_path / "tmp/osbuild-tmp-1").mkdir(parents=True)
+    (tmp_path / mark).mkdir()
+    source = tmp_path / "sources/org.osbuild.files/sha256:1"
+    source.parent.mkdir(parents=True)
+    source.write_text("bytes")
+    for _ in range(2):
+        store = Store.open(tmp_path)
+        assert list(store.objects()) == []
+        assert store.sources.has("sha256:1")
+        assert store.sources.file("sha256:1") == source
+        assert theirs.is_dir()
+        assert (tmp_path / "tmp/osbuild-tmp-1").is_dir()
+
+
+def test_what_is_not_a_store(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    assert code(file) == "store.not-a-directory"
+    assert code(file / "below") == "store.not-a-directory"
+    assert code(tmp_path / "store", "zip") == "store.backend"
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"format": "x"}',
+        '{"format": 2, "objects": "objects", "tmp": "tmp"}',
+        '{"format": 1, "objects": "../objects", "tmp": "tmp"}',
+    ],
+)
+def test_another_format(tmp_path: Path, text: str) -> None:
+    (tmp_path / "store.json").write_text(text)
+    assert code(tmp_path) == "store.format"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_no_right_to_write(tmp_path: Path) -> None:
+    Store.open(tmp_path / "store").close()
+    (tmp_path / "store").chmod(stat.S_IRUSR | stat.S_IXUSR)
+    assert code(tmp_path / "store") == "store.read-only"
+    assert code(tmp_path / "store/new") == "store.read-only"
