@@ -78,6 +78,11 @@ def command(
         print_json(result_document(result))
     for line in failure_lines(result):
         print(line, file=sys.stderr)
+    if "resolve" in (loaded.metadata or {}) and any(source.error for source in result.sources):
+        from osbuild_core.resolve import resolve_again_hint
+
+        command = resolve_again_hint(loaded.metadata)
+        print(f"hint: where a package has vanished from its mirror, resolve anew: {command}", file=sys.stderr)
     if result.success and not quiet and not as_json:
         print(summary(result), file=sys.stderr)
     return 0 if result.success else 1

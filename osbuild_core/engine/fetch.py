@@ -31,7 +31,7 @@ def run_fetch(session: Session, source: Source, fetch: Fetch) -> SourceResult:
         try:
             fetched, output = _download(session, source, missing)
             items += fetched
-            error = _failure(session, source, fetched, output)
+            error = _failure(source, fetched)
         except OsbuildError as problem:
             error = Failure(problem.code, problem.detail, problem.hint, problem.place or source.path)
     if error is not None and session.cancel.is_set():
@@ -74,16 +74,14 @@ def _download(
     return done.items, done.output + "".join(printed)
 
 
-def _failure(
-    session: Session, source: Source, items: tuple[SourceItemResult, ...], output: str
-) -> Failure | None:
+def _failure(source: Source, items: tuple[SourceItemResult, ...]) -> Failure | None:
     failed = [item for item in items if not item.success]
     if not failed:
         return None
     more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
     checksum = failed[0].checksum
     place = (*source.path, "items", checksum) if checksum in source.items else source.path
-    return Failure("source.failed", f"{failed[0].error or 'not fetched'}{more}", session.fetch_hint, place)
+    return Failure("source.failed", f"{failed[0].error or 'not fetched'}{more}", None, place)
 
 
 class _CancelWatch:

@@ -48,7 +48,6 @@ class Session:
         self.settings = settings or Settings()
         self.library = Library(self.settings.library or default_library())
         self.cancel = Cancel()
-        self.fetch_hint: str | None = None
         self._spawner: Spawner | None = None
         self._sink = sink
         self._sink_lock = threading.Lock()

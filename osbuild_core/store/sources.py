@@ -78,9 +78,11 @@ class SourceCache:
         for kind in self._entries(self.path):
             for entry in self._entries(kind):
                 with suppress(FileNotFoundError):
-                    status = os.lstat(entry)
                     is_dir = entry.is_dir() and not entry.is_symlink()
-                    size = allocated(str(entry)) if is_dir else status.st_blocks * 512
+                    # Measured first: reading a directory counts as using it.
+                    size = allocated(str(entry)) if is_dir else 0
+                    status = os.lstat(entry)
+                    size = size or status.st_blocks * 512
                     yield SourceFile(entry, size, max(status.st_atime, status.st_mtime))
 
     def _entries(self, directory: Path) -> list[Path]:

@@ -94,7 +94,8 @@ class SourceService(host.Service):
         now = time.monotonic()
         with self._lock:
             done = len(self._results)
-            if now - self._signalled < _INTERVAL and done < self._total:
+            last = result is not None and done == self._total
+            if now - self._signalled < _INTERVAL and not last:
                 return
             self._signalled = now
         data = {"done": done, "total": self._total, "received": received, "expected": expected}

@@ -17,6 +17,7 @@ import pytest
 from osbuild_core.model.errors import StoreError
 from osbuild_core.store import overlay
 from osbuild_core.store.lease import Lease
+from osbuild_core.store.mountapi import bind
 from osbuild_core.store.namespace import mounts_below
 from osbuild_core.store.store import Store
 from osbuild_core.store.work import Work
@@ -186,6 +187,18 @@ def test_a_tree_with_flags_is_not_taken_over(store: Store) -> None:
         assert work.commit({}).parent == "a"
 
 
+def test_taking_over_a_copy(store: Store) -> None:
+    make(store, "below", file="1")
+    with store.begin("a", store.acquire("below"), plain=True) as work:
+        work.commit({})
+    with _taking(store, "a") as work:
+        (work.tree / "more").write_text("2")
+        info = work.commit({})
+    assert (info.backend, info.plain) == ("copy", True)
+    assert not store.has("a")
+    assert content(store, "b") == {"file": "1", "more": "2"}
+
+
 def test_taking_over_a_flattened_base(store: Store) -> None:
     lease = None
     for index in range(52):
@@ -340,6 +353,16 @@ def test_no_room_for_a_copy(small: Path) -> None:
         assert caught.value.code == "store.full"
         assert os.listdir(store.tmp) == ["empty-layer"]
         assert len(content(store, "a")["file"]) == 8_000_000
+
+
+def test_a_read_only_place(place: Path) -> None:
+    Store.open(place / "store").close()
+    (place / "fixed").mkdir()
+    bind(place, place / "fixed", read_only=True)
+    for name in ("store", "new"):
+        with pytest.raises(StoreError) as caught:
+            Store.open(place / "fixed" / name)
+        assert caught.value.code == "store.read-only"
 
 
 def test_on_a_file_system_without_what_overlay_needs(place: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from pathlib import Path
 
 import pytest
@@ -80,11 +79,3 @@ def test_what_is_not_a_store(tmp_path: Path) -> None:
 def test_another_format(tmp_path: Path, text: str) -> None:
     (tmp_path / "store.json").write_text(text)
     assert code(tmp_path) == "store.format"
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_no_right_to_write(tmp_path: Path) -> None:
-    Store.open(tmp_path / "store").close()
-    (tmp_path / "store").chmod(stat.S_IRUSR | stat.S_IXUSR)
-    assert code(tmp_path / "store") == "store.read-only"
-    assert code(tmp_path / "store/new") == "store.read-only"

@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+"""Commit of a tree against ``cp -a`` of the same tree, in one run. Needs root.
+
+A stage writes the tree; then it is committed, and copied from where it can be read. What brings both to the
+disk is measured apart. Prints seconds and the ratio.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from osbuild_core.store import mountapi
+from osbuild_core.store.namespace import enter_private_namespace
+from osbuild_core.store.removal import remove_tree
+from osbuild_core.store.store import Store
+
+_PER_DIRECTORY = 100
+
+
+def write_tree(tree: Path, files: int, megabytes: int) -> None:
+    """Write ``files`` files, all of one size, ``megabytes`` in all, a hundred to a directory."""
+    content = os.urandom(max(1, megabytes * 1_000_000 // files))
+    for number in range(files):
+        directory = tree / f"d{number // _PER_DIRECTORY}"
+        if number % _PER_DIRECTORY == 0:
+            directory.mkdir()
+        (directory / f"f{number}").write_bytes(content)
+
+
+def measure(place: Path, files: int, megabytes: int) -> None:
+    """Run both in ``place`` and print what they took."""
+    enter_private_namespace()
+    with Store.open(place / "store", backend="overlay") as store:
+        with store.begin("tree", None) as work:
+            write_tree(work.tree, files, megabytes)
+            start = time.perf_counter()
+            work.commit({})
+            commit = time.perf_counter() - start
+        start = time.perf_counter()
+        store.sync()
+        commit_sync = time.perf_counter() - start
+        lease = store.acquire("tree")
+        assert lease is not None
+        with lease, lease.mount() as tree:
+            start = time.perf_counter()
+            subprocess.run(["cp", "-a", "--reflink=never", tree, place / "copy"], check=True)
+            copy = time.perf_counter() - start
+    start = time.perf_counter()
+    mountapi.syncfs(place)
+    copy_sync = time.perf_counter() - start
+    print(f"tree     {files} files, {megabytes} MB")
+    print(f"commit   {commit:9.4f} s   syncfs {commit_sync:7.3f} s")
+    print(f"cp -a    {copy:9.4f} s   syncfs {copy_sync:7.3f} s")
+    print(f"ratio    {commit / copy:9.4f}     (commit / cp -a)")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--files", type=int, default=25_000, help="how many (default: %(default)s)")
+    parser.add_argument("--megabytes", type=int, default=1000, help="how much in all (default: %(default)s)")
+    parser.add_argument(
+        "--directory", type=Path, help="where to work (default: the directory for temporary files)"
+    )
+    options = parser.parse_args()
+    place = Path(tempfile.mkdtemp(prefix="commit-", dir=options.directory))
+    try:
+        # In a thread, whose mounts end with it.
+        thread = threading.Thread(target=measure, args=(place, options.files, options.megabytes))
+        thread.start()
+        thread.join()
+    finally:
+        remove_tree(str(place))
+
+
+if __name__ == "__main__":
+    main()
