@@ -12,14 +12,24 @@ from osbuild_core.store import inodeflags
 from osbuild_core.store.failure import store_error
 
 
-def copy_tree(source: str, target: str, *, flags: bool) -> None:
+def copy_tree(source: str, target: str, *, flags: bool, lock: int) -> None:
     """Make the directory ``target`` the same as ``source``, root directory included.
 
-    ``flags``: immutable and append-only files have to be looked for. Raises StoreError.
+    ``flags``: immutable and append-only files have to be looked for. ``lock`` is the descriptor that says that
+    ``target`` is in use: the program gets it too, so if we are killed nobody deletes under its hands. Raises
+    StoreError.
     """
     command = ["cp", "-a", "--reflink=auto", "-T", "--", source, target]
     environment = {**os.environ, "LC_ALL": "C"}
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment)
+    done = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        env=environment,
+        pass_fds=[lock],
+    )
     if done.returncode:
         said = done.stderr.strip().splitlines() or [f"cp ended with {done.returncode}"]
         if "No space left on device" in done.stderr:

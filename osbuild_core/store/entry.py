@@ -42,6 +42,11 @@ class Entry:
             self.remove()
             raise
 
+    @property
+    def fd(self) -> int:
+        """The descriptor that holds the lock; -1 after removal."""
+        return self._fd
+
     def remove(self) -> None:
         """Unmount and delete all of it. What cannot be deleted is left to the next opening of the store."""
         if self._fd < 0:

@@ -204,18 +204,13 @@ class Store:
 
     def _flattened(self, base: Lease) -> Lease:
         """Return a lease on an object of one layer with the same tree; ``base`` is closed."""
-        from osbuild_core.store.copying import copy_tree
-
         name = hashlib.sha256(f"flattened {base.key} {base.info.serial}".encode()).hexdigest()
         with base, self.building(name):
             flat = self.acquire(name)
             if flat is None:
-                chain = self._table.chain(base.info) or []
-                flagged = any(info.flagged for info in chain)
                 with self.begin(name, None) as work:
                     # Through a mount on both sides: what the layers keep escaped is escaped again.
-                    with base.mount() as source:
-                        copy_tree(str(source), str(work.tree), flags=flagged)
+                    flagged = work.fill(base, work.tree)
                     work.commit(base.info.document, inode_flags=flagged)
                 flat = self.acquire(name)
         if flat is None:

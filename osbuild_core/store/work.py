@@ -81,15 +81,21 @@ class Work:
         self._layer.mkdir()
         self._layer.chmod(0o755)
         if self._base is not None:
-            from osbuild_core.store.copying import copy_tree
-
-            chain = self._surroundings.table.chain(self._base.info) or []
-            with self._base.mount() as source:
-                copy_tree(str(source), str(self._layer), flags=any(info.flagged for info in chain))
+            self.fill(self._base, self._layer)
             # The copy stands alone: from here on its origin may go.
             self._base.close()
             self._base = None
         self._bind_layer()
+
+    def fill(self, source: Lease, target: Path) -> bool:
+        """Copy the tree of ``source`` to ``target``; tells whether it may have files with inode flags."""
+        from osbuild_core.store.copying import copy_tree
+
+        chain = self._surroundings.table.chain(source.info) or []
+        flags = any(info.flagged for info in chain)
+        with source.mount() as tree:
+            copy_tree(str(tree), str(target), flags=flags, lock=self._entry.fd)
+        return flags
 
     def take(self, taken: Lease) -> None:
         """Start from the layer of ``taken`` itself, which the caller holds exclusively: that object ends here.

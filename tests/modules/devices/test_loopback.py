@@ -40,7 +40,8 @@ def attached(tree: Path) -> list[str]:
 def open_device(service: Running, tree: Path, **options: Any) -> tuple[Path, Any]:
     dev = tree.parent / "dev"
     reply: Any = service.call(
-        "open", {"dev": str(dev), "tree": str(tree), "parent": None, "options": {"filename": "disk.img", **options}}
+        "open",
+        {"dev": str(dev), "tree": str(tree), "parent": None, "options": {"filename": "disk.img", **options}},
     )
     return dev / reply["path"], reply
 
@@ -53,7 +54,7 @@ def test_a_file_becomes_a_device_and_is_freed(tree: Path) -> None:
         assert info.st_rdev == os.makedev(reply["node"]["major"], reply["node"]["minor"])
         assert node.read_bytes() == (tree / "disk.img").read_bytes()
         assert attached(tree) == [node.name]
-        node.open("r+b").write(b"new" + bytes(4093))
+        node.write_bytes(b"new" + bytes(4093))
     assert attached(tree) == []
     assert (tree / "disk.img").read_bytes()[:4096] == b"new" + bytes(4093)
 
@@ -84,12 +85,15 @@ def test_read_only_means_it(tree: Path) -> None:
         node, _ = open_device(service, tree, **{"read-only": True})
         assert node.read_bytes()[512:513] == b"\x01"
         with pytest.raises(PermissionError):
-            node.open("r+b").write(bytes(512))
+            node.write_bytes(bytes(512))
 
 
 def test_partitions_get_nodes(tree: Path) -> None:
     subprocess.run(
-        ["sfdisk", "--quiet", tree / "disk.img"], input="label: dos\nstart=2048, size=64\nstart=2112\n", text=True, check=True
+        ["sfdisk", "--quiet", tree / "disk.img"],
+        input="label: dos\nstart=2048, size=64\nstart=2112\n",
+        text=True,
+        check=True,
     )
     with running("devices", "loopback") as service:
         node, _ = open_device(service, tree, partscan=True)
@@ -97,12 +101,18 @@ def test_partitions_get_nodes(tree: Path) -> None:
         assert first.read_bytes() == (tree / "disk.img").read_bytes()[2048 * 512 : 2112 * 512]
         assert stat.S_ISBLK(second.stat().st_mode)
     assert attached(tree) == []
+    assert not Path("/sys/block", node.name, first.name).exists()
+
+
+def test_no_partitions_are_no_error(tree: Path) -> None:
+    with running("devices", "loopback") as service:
+        node, _ = open_device(service, tree, partscan=True)
+        assert [path.name for path in node.parent.iterdir()] == [node.name]
 
 
 def refused(tree: Path, **options: Any) -> str:
-    with running("devices", "loopback") as service:
-        with pytest.raises(RemoteError) as caught:
-            open_device(service, tree, **options)
+    with running("devices", "loopback") as service, pytest.raises(RemoteError) as caught:
+        open_device(service, tree, **options)
     assert attached(tree) == []
     return caught.value.value
 

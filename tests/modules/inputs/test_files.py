@@ -24,7 +24,9 @@ def test_files_of_sources_are_linked_by_checksum(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path)
     for name in ("sha256:1", "sha256:2"):
         (shelf.sources / name).write_text(name)
-    reply = map_files(tmp_path, shelf, SOURCE, {"sha256:1": {"metadata": {"rpm.check_gpg": True}}, "sha256:2": {}})
+    reply = map_files(
+        tmp_path, shelf, SOURCE, {"sha256:1": {"metadata": {"rpm.check_gpg": True}}, "sha256:2": {}}
+    )
     target = tmp_path / "target"
     assert reply == {
         "path": str(target),

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import ssl
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from service_harness import Running, running
 from osbuild_core.protocol.service import RemoteError
 from osbuild_core.protocol.source_api import Downloaded, Progress, download, parse_downloaded, parse_progress
 
-from .web import Web, cut, refuse, times, trickle
+from .web import Web, cut, refuse, serving, times, trickle
 
 FILES = "org.osbuild.files"
 
@@ -29,7 +31,10 @@ def offer(web: Web, path: str, content: bytes) -> tuple[str, str]:
 
 
 def fetch(
-    items: dict[str, Any], cache: Path, environment: dict[str, str] | None = None, progress: list[Progress] | None = None
+    items: dict[str, Any],
+    cache: Path,
+    environment: dict[str, str] | None = None,
+    progress: list[Progress] | None = None,
 ) -> Downloaded:
     """Run the source for ``items``."""
 
@@ -221,7 +226,9 @@ def test_a_dead_server_is_replaced(web: Web, mirror: Web, tmp_path: Path) -> Non
     )
     assert done.success
     lost = fetch(
-        {checksum(b"lost"): f"{web.url}/debian/lost"}, tmp_path, mirrors(web, f"{mirror.url}/", f"{mirror.url}/b/")
+        {checksum(b"lost"): f"{web.url}/debian/lost"},
+        tmp_path,
+        mirrors(web, f"{mirror.url}/", f"{mirror.url}/b/"),
     )
     assert lost.output.count("HTTP status 404") == 3
     assert f"{web.url}/debian/lost: " in lost.output and f"{mirror.url}/b/lost: " in lost.output
@@ -256,7 +263,7 @@ def test_what_cannot_be_asked_for_fails_alone(desc: dict[str, Any], web: Web, tm
 
 
 def test_odd_urls_reach_the_server(web: Web, tmp_path: Path) -> None:
-    paths = ["/gcc-c++.rpm", "/with space", "/a~b^c", "/[0-9]{x}", "/quo\"te\\back", "/grün", "/100%"]
+    paths = ["/gcc-c++.rpm", "/with space", "/a~b^c", "/[0-9]{x}", '/quo"te\\back', "/grün", "/100%"]
     items = {checksum(path.encode()): web.url + path for path in paths}
     for path in paths:
         web.files[path] = path.encode()
@@ -279,9 +286,61 @@ def test_redirects_are_followed(web: Web, tmp_path: Path) -> None:
 def test_the_proxy_of_the_environment_is_asked(web: Web, tmp_path: Path) -> None:
     web.files["/file"] = b"by proxy"
     done = fetch(
-        {checksum(b"by proxy"): "http://example.invalid/file"}, tmp_path, {"OSBUILD_SOURCES_CURL_PROXY": web.url}
+        {checksum(b"by proxy"): "http://example.invalid/file"},
+        tmp_path,
+        {"OSBUILD_SOURCES_CURL_PROXY": web.url},
     )
     assert done.success, done.output
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    """A directory with a key and a certificate for 127.0.0.1, which is its own authority."""
+    command = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=test"
+    )
+    options = [
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-keyout",
+        tmp_path / "key.pem",
+        "-out",
+        tmp_path / "cert.pem",
+    ]
+    subprocess.run([*command.split(), *options], check=True, capture_output=True)
+    return tmp_path
+
+
+def test_a_certificate_is_checked_unless_told_otherwise(keys: Path) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(keys / "cert.pem", keys / "key.pem")
+    with serving(tls) as web:
+        good = dict([offer(web, "/good", b"good")])
+        bad = offer(web, "/bad", b"bad")
+        done = fetch(
+            {name: {"url": url, "insecure": True} for name, url in good.items()} | dict([bad]), keys / "cache"
+        )
+    assert set(errors(done)) == {bad[0]}
+    assert "certificate" in errors(done)[bad[0]]
+    assert set(content(keys / "cache")) == set(good)
+
+
+def test_the_client_certificate_of_the_environment_is_shown(keys: Path) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(keys / "cert.pem", keys / "key.pem")
+    tls.load_verify_locations(keys / "cert.pem")
+    tls.verify_mode = ssl.CERT_REQUIRED
+    environment = {
+        "OSBUILD_SOURCES_CURL_SSL_CLIENT_KEY": str(keys / "key.pem"),
+        "OSBUILD_SOURCES_CURL_SSL_CLIENT_CERT": str(keys / "cert.pem"),
+        "OSBUILD_SOURCES_CURL_SSL_CA_CERT": str(keys / "cert.pem"),
+    }
+    with serving(tls) as web:
+        name, url = offer(web, "/file", b"content")
+        done = fetch(
+            {name: {"url": url, "secrets": {"name": "org.osbuild.mtls"}}}, keys / "cache", environment
+        )
+        assert done.success, done.output
 
 
 def test_the_users_own_curl_configuration_is_not_read(web: Web, tmp_path: Path) -> None:
@@ -292,7 +351,9 @@ def test_the_users_own_curl_configuration_is_not_read(web: Web, tmp_path: Path) 
 
 def test_bad_mirrors_are_an_error(web: Web, tmp_path: Path) -> None:
     for text in ("[", "[]", '{"a": "b"}', '{"a": [1]}'):
-        done = fetch(dict([offer(web, "/file", b"content")]), tmp_path, {"OSBUILD_SOURCES_CURL_MIRRORS": text})
+        done = fetch(
+            dict([offer(web, "/file", b"content")]), tmp_path, {"OSBUILD_SOURCES_CURL_MIRRORS": text}
+        )
         assert not done.success
         assert done.output
 
@@ -386,7 +447,12 @@ def test_cached_items_are_copied_to_another_cache(web: Web, tmp_path: Path) -> N
     items = dict(offer(web, f"/{n}", f"{n}".encode()) for n in range(3))
     with running("sources", "curl") as service:
         service.call("download", download(items, {}, str(tmp_path / "a")))
-        arguments = {"items": items, "options": {}, "cache": str(tmp_path / "a"), "dst_cache": str(tmp_path / "b")}
+        arguments = {
+            "items": items,
+            "options": {},
+            "cache": str(tmp_path / "a"),
+            "dst_cache": str(tmp_path / "b"),
+        }
         for _ in range(2):
             service.call("copy", arguments)
         with pytest.raises(RemoteError):

@@ -1,5 +1,6 @@
 """A web server for downloads that go wrong in the ways that servers do."""
 
+import ssl
 import threading
 import time
 from collections import Counter
@@ -67,7 +68,9 @@ def refuse(handler: BaseHTTPRequestHandler, status: int, **headers: str) -> bool
     return True
 
 
-def times(count: int, fault: Callable[[BaseHTTPRequestHandler], bool]) -> Callable[[BaseHTTPRequestHandler], bool]:
+def times(
+    count: int, fault: Callable[[BaseHTTPRequestHandler], bool]
+) -> Callable[[BaseHTTPRequestHandler], bool]:
     """Return a fault that happens ``count`` times, and not again."""
     left = [count]
 
@@ -112,8 +115,8 @@ def trickle(seconds: float) -> Callable[[BaseHTTPRequestHandler], bool]:
 
 
 @contextmanager
-def serving() -> Iterator[Web]:
-    """Serve a new Web on a port of this machine."""
+def serving(tls: ssl.SSLContext | None = None) -> Iterator[Web]:
+    """Serve a new Web on a port of this machine, encrypted with ``tls``."""
     web = Web()
 
     class Handler(BaseHTTPRequestHandler):
@@ -133,7 +136,9 @@ def serving() -> Iterator[Web]:
             return
 
     with Server(("127.0.0.1", 0), Handler) as server:
-        web.url = f"http://127.0.0.1:{server.server_port}"
+        web.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}"
+        if tls:
+            server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         yield web

@@ -48,7 +48,9 @@ def test_a_document_arrives_with_its_descriptors(payload: object, files: list[in
 
 @pytest.mark.parametrize("length", [1_000, 127_000, 129_000, 212_000, 213_000, 5_000_000])
 @pytest.mark.parametrize("to_sdk", [True, False])
-def test_the_sdk_speaks_the_same(length: int, to_sdk: bool, files: list[int], sdk: Callable[[str], Any]) -> None:
+def test_the_sdk_speaks_the_same(
+    length: int, to_sdk: bool, files: list[int], sdk: Callable[[str], Any]
+) -> None:
     payload = {"text": "y" * length}
     one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with Socket(one) as ours, sdk("util.jsoncomm").Socket(other) as theirs:
@@ -64,7 +66,9 @@ def test_the_sdk_speaks_the_same(length: int, to_sdk: bool, files: list[int], sd
 
 
 @pytest.mark.parametrize("payload", [SMALL, LARGE])
-def test_packets_of_engine_and_sdk_are_equal(payload: object, files: list[int], sdk: Callable[[str], Any]) -> None:
+def test_packets_of_engine_and_sdk_are_equal(
+    payload: object, files: list[int], sdk: Callable[[str], Any]
+) -> None:
     packets = []
     for kind in (Socket, sdk("util.jsoncomm").Socket):
         one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

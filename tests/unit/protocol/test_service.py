@@ -50,9 +50,9 @@ def test_signals_may_be_ignored() -> None:
 
 
 def test_a_remote_exception_is_raised_here() -> None:
-    with answering(service.exception("ValueError", "too big\nby far", "line 1")) as (client, _):
-        with pytest.raises(RemoteError) as caught:
-            client.call("work")
+    answer = service.exception("ValueError", "too big\nby far", "line 1")
+    with answering(answer) as (client, _), pytest.raises(RemoteError) as caught:
+        client.call("work")
     error = caught.value
     assert isinstance(error, ServiceError)
     assert (error.code, error.detail) == ("service.failed", "too big")
@@ -74,9 +74,8 @@ def test_a_remote_exception_is_raised_here() -> None:
     ],
 )
 def test_nonsense_is_a_protocol_error(message: object) -> None:
-    with answering(message) as (client, _):
-        with pytest.raises(ProtocolError) as caught:
-            client.call("work")
+    with answering(message) as (client, _), pytest.raises(ProtocolError) as caught:
+        client.call("work")
     assert caught.value.code == "service.protocol"
 
 

@@ -30,7 +30,10 @@ def test_results_are_read() -> None:
 
 
 def test_a_source_that_says_nothing_has_fetched_all() -> None:
-    assert parse_downloaded(None, ["a", "b"]).items == (SourceItemResult("a", True), SourceItemResult("b", True))
+    assert parse_downloaded(None, ["a", "b"]).items == (
+        SourceItemResult("a", True),
+        SourceItemResult("b", True),
+    )
 
 
 @pytest.mark.parametrize("reply", [1, [], {"results": 1}, {"results": [1]}])

@@ -40,7 +40,9 @@ def test_an_exception_is_read_back() -> None:
     assert found.as_data() == {"type": "ValueError", "value": "text", "traceback": "trace"}
 
 
-@pytest.mark.parametrize("message", [None, [], {}, {"method": "metadata"}, {"method": "exception", "exception": 1}])
+@pytest.mark.parametrize(
+    "message", [None, [], {}, {"method": "metadata"}, {"method": "exception", "exception": 1}]
+)
 def test_other_messages_are_refused(message: object) -> None:
     with pytest.raises(ProtocolError):
         parse_exception(message)
@@ -58,7 +60,9 @@ def test_the_exception_of_a_process_that_has_ended_is_collected(tmp_path: Path) 
         with ExceptionSocket(tmp_path / "api") as api:
             assert api.collect() is None
             ended = subprocess.run(
-                [sys.executable, "-c", script, sdk, tmp_path / "api", str(length)], capture_output=True, text=True
+                [sys.executable, "-c", script, sdk, tmp_path / "api", str(length)],
+                capture_output=True,
+                text=True,
             )
             found = api.collect()
         assert ended.returncode == 2

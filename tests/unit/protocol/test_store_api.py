@@ -57,7 +57,10 @@ def ask(sock: Socket, request: object) -> Any:
 
 
 def test_a_service_gets_paths(shelf: Shelf, tmp_path: Path, sdk: Callable[[str], Any]) -> None:
-    with StoreServer(tmp_path / "socket", shelf), sdk("objectstore").StoreClient(tmp_path / "socket") as client:
+    with (
+        StoreServer(tmp_path / "socket", shelf),
+        sdk("objectstore").StoreClient(tmp_path / "socket") as client,
+    ):
         assert client.read_tree("object") == str(tmp_path / "object")
         assert client.read_tree_at("object", tmp_path / "here") == str(tmp_path / "here")
         assert client.read_tree_at("object", tmp_path / "here", "sub/file") == str(tmp_path / "here")
@@ -102,7 +105,10 @@ def test_both_sides_build_the_same_requests(shelf: Shelf, tmp_path: Path, sdk: C
 def test_errors_are_told_and_the_connection_goes_on(
     shelf: Shelf, tmp_path: Path, sdk: Callable[[str], Any]
 ) -> None:
-    with StoreServer(tmp_path / "socket", shelf), sdk("objectstore").StoreClient(tmp_path / "socket") as client:
+    with (
+        StoreServer(tmp_path / "socket", shelf),
+        sdk("objectstore").StoreClient(tmp_path / "socket") as client,
+    ):
         with pytest.raises(RuntimeError, match="no object other"):
             client.read_tree("other")
         with pytest.raises(RuntimeError, match="ZeroDivisionError: a bug"):
@@ -114,7 +120,8 @@ def test_errors_are_told_and_the_connection_goes_on(
 
 
 @pytest.mark.parametrize(
-    "request_", [None, [], {}, {"method": "format-disk"}, {"method": "read-tree"}, {"method": "source", "name": 1}]
+    "request_",
+    [None, [], {}, {"method": "format-disk"}, {"method": "read-tree"}, {"method": "source", "name": 1}],
 )
 def test_nonsense_is_answered_with_an_error(request_: object, shelf: Shelf, tmp_path: Path) -> None:
     with StoreServer(tmp_path / "socket", shelf), Socket.connect(tmp_path / "socket") as sock:
