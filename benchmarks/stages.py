@@ -18,7 +18,9 @@ def noop_pipeline(count: int) -> list[dict[str, object]]:
 
 def input_pipeline(count: int) -> list[dict[str, object]]:
     tree = {"type": "org.osbuild.tree", "origin": "org.osbuild.pipeline", "references": ["name:base"]}
-    stages = [{"type": "org.osbuild.noop", "options": {"n": n}, "inputs": {"tree": tree}} for n in range(count)]
+    stages = [
+        {"type": "org.osbuild.noop", "options": {"n": n}, "inputs": {"tree": tree}} for n in range(count)
+    ]
     base = {"name": "base", "stages": [{"type": "org.osbuild.noop"}]}
     return [base, {"name": "tree", "stages": stages}]
 

@@ -70,7 +70,8 @@ def test_metadata_is_written_and_replaced(tmp_path: Path, sdk: Callable[[str], A
 
 def test_an_uncaught_exception_reaches_the_engine(tmp_path: Path) -> None:
     (tmp_path / "arguments").write_text("{}")
-    script = "import osbuild.api\nosbuild.api.arguments()\ndef f():\n    raise ValueError('too big')\nprint('first')\nf()"
+    script = "import osbuild.api\nosbuild.api.arguments()\nprint('first')\n"
+    script += "def f():\n    raise ValueError('too big')\nf()"
     with ExceptionSocket(tmp_path / "socket") as api:
         ended = run(script, (tmp_path / "arguments", "api/arguments"), (tmp_path / "socket", "api/osbuild"))
         found = api.collect()

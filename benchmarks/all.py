@@ -1,0 +1,22 @@
+"""Runs every benchmark, one after the other, and prints their ratios. See docs/performance.md."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+BENCHMARKS = ("load", "startup", "stages", "parallel", "commit", "minbase")
+
+
+def main() -> int:
+    status = 0
+    for name in BENCHMARKS:
+        print(f"== {name}", flush=True)
+        status |= subprocess.run([sys.executable, str(HERE / f"{name}.py")]).returncode
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

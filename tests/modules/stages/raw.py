@@ -1,0 +1,98 @@
+"""Runs the executable of a stage with arguments that harness.py does not make: devices, and inputs with data."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from .harness import ROOT, SDK, Ended
+
+CAPABILITIES = (
+    *("AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "MKNOD", "SETFCAP"),
+    *("SETGID", "SETPCAP", "SETUID", "SYS_ADMIN", "SYS_CHROOT"),
+)
+
+
+def run_raw(
+    name: str,
+    tree: Path,
+    options: Mapping[str, object],
+    *,
+    files: Mapping[str, Path] | None = None,
+    device: str | None = None,
+    epoch: int | None = None,
+) -> Ended:
+    """Run stage ``org.osbuild.NAME`` on ``tree``.
+
+    ``files`` are directories by input name, as a files input gives them; ``device`` is the path of the device that
+    the stage knows as ``device``.
+    """
+    inputs = {
+        key: {
+            "path": f"/run/osbuild/inputs/{key}",
+            "data": {"files": {path.name: {} for path in folder.iterdir() if not path.name.startswith(".")}},
+        }
+        for key, folder in (files or {}).items()
+    }
+    arguments = {
+        "tree": "/run/osbuild/tree",
+        "options": options,
+        "inputs": inputs,
+        "devices": {"device": {"path": device}} if device else {},
+        "mounts": {},
+        "paths": {"inputs": "/run/osbuild/inputs", "mounts": "/run/osbuild/mounts", "devices": "/dev"},
+        "meta": {"id": "0" * 64},
+    }
+    document = tree.parent / f"{tree.name}.arguments.json"
+    document.write_text(json.dumps(arguments))
+    metadata = tree.parent / f"{tree.name}.metadata.json"
+    metadata.touch()
+    program = f"/run/osbuild/bin/org.osbuild.{name}"
+    command = ["bwrap", "--dev-bind", "/", "/", "--die-with-parent", "--unshare-ipc", "--unshare-pid", "--unshare-net"]
+    command += ["--cap-drop", "ALL"]
+    for capability in CAPABILITIES:
+        command += ["--cap-add", f"CAP_{capability}"]
+    command += ["--proc", "/proc", "--tmpfs", "/run", "--chdir", "/"]
+    command += ["--ro-bind", str(document), "/run/osbuild/api/arguments"]
+    command += ["--bind", str(metadata), "/run/osbuild/meta"]
+    command += ["--ro-bind", str(SDK), "/run/osbuild/lib"]
+    command += ["--ro-bind", str(ROOT / "stages" / f"org.osbuild.{name}"), program]
+    command += ["--bind", str(tree), "/run/osbuild/tree"]
+    for key, folder in (files or {}).items():
+        command += ["--ro-bind", str(folder), f"/run/osbuild/inputs/{key}"]
+    environment = {"LC_CTYPE": "C.UTF-8", "PATH": "/usr/sbin:/usr/bin", "PYTHONPATH": "/run/osbuild/lib"}
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"
+    if epoch is not None:
+        environment["SOURCE_DATE_EPOCH"] = str(epoch)
+    done = subprocess.run(
+        [*command, "--", program],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    return Ended(done.returncode, done.stdout)
+
+
+@contextlib.contextmanager
+def loop(image: Path, *, offset: int = 0) -> Iterator[str]:
+    """Give a loop device on ``image``, from ``offset`` bytes on."""
+    command = ["losetup", "--find", "--show", "--offset", str(offset), str(image)]
+    device = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    try:
+        yield device
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=True)
+
+
+def sparse(path: Path, size: int) -> Path:
+    """Make a file of ``size`` bytes that takes no space."""
+    with path.open("wb") as file:
+        file.truncate(size)
+    return path
