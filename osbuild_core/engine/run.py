@@ -51,10 +51,11 @@ class Run:
                 cancelled=session.cancel.is_set,
             )
         finally:
-            if self._pipelines:
-                session.store.sync()
-                if session.settings.cache_max_size is not None:
-                    session.store.evict(session.settings.cache_max_size)
+            fetched = any(not item.cached for source in self._sources.values() for item in source.items)
+            if self._pipelines or fetched:
+                session.store.sync(sources=fetched)
+            if session.settings.cache_max_size is not None:
+                session.store.evict(session.settings.cache_max_size)
         return self._result(time.monotonic() - started)
 
     def _missing(self, checksums: tuple[str, ...]) -> bool:

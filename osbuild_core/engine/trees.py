@@ -53,13 +53,18 @@ class Trees:
         return self._mounted[object_id]
 
     def read_tree_at(self, object_id: str, target: str, subtree: str) -> Path:
-        """Show ``subtree`` of the object at the directory ``target``, read-only."""
+        """Show ``subtree`` of the object, a directory or a file, at ``target``, read-only."""
         tree = self.read_tree(object_id)
-        # Not resolved by the kernel alone: a link in the tree must not lead to a place of the host.
-        source = Path(os.path.realpath(tree / subtree.lstrip("/")))
-        if source != tree and tree not in source.parents:
-            raise ServiceError(f"{subtree} leads out of the tree", code="service.path")
-        mounts.bind(source, Path(target))
+        try:
+            fd = mounts.open_in_root(tree, subtree)
+        except OSError as error:
+            raise ServiceError(
+                f"{subtree} of the input cannot be read: {error.strerror}", code="service.path"
+            ) from error
+        try:
+            mounts.bind(Path(f"/proc/self/fd/{fd}"), Path(target))
+        finally:
+            os.close(fd)
         return Path(target)
 
     def mkdtemp(self, suffix: str | None, prefix: str | None) -> Path:

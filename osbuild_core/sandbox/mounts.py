@@ -66,6 +66,32 @@ def make_devices(directory: Path) -> None:
     (directory / "shm").mkdir()
 
 
+SYS_OPENAT2 = 437
+RESOLVE_IN_ROOT = 0x10
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+def open_in_root(root: Path, path: str) -> int:
+    """Open ``path`` of the tree ``root`` and return the descriptor, for use as a path only.
+
+    Links are followed as if ``root`` were the root directory, so none leads out of it (openat2(2)).
+    Raises OSError.
+    """
+    directory = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    how = _OpenHow(os.O_PATH | os.O_CLOEXEC, 0, RESOLVE_IN_ROOT)
+    try:
+        fd = _libc.syscall(SYS_OPENAT2, directory, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
+    finally:
+        os.close(directory)
+    if fd < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), path)
+    return int(fd)
+
+
 def unmount(target: Path) -> None:
     """Unmount what is mounted at ``target``. Raises OSError."""
     if _libc.umount2(os.fsencode(target), 0) != 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -34,14 +35,46 @@ class SourceCache:
     def __init__(self, path: Path, lock: Path) -> None:
         self.path = path
         self._lock = lock
+        self._synced = lock.with_name("sources.synced")
 
     def file(self, checksum: str, content_type: str = FILES) -> Path:
         """Return where the item of that checksum (``sha256:…``) is, or would be."""
         return self.path / content_type / checksum
 
     def has(self, checksum: str, content_type: str = FILES) -> bool:
-        """Tell whether the item is there."""
-        return os.path.lexists(f"{self.path}/{content_type}/{checksum}")
+        """Tell whether the item is there.
+
+        One that was written after the last sync of an earlier boot may be cut short: it is checked, and
+        removed if it is.
+        """
+        path = f"{self.path}/{content_type}/{checksum}"
+        try:
+            status = os.lstat(path)
+        except OSError:
+            return False
+        if not self._synced_until() < status.st_mtime < _booted() or not stat.S_ISREG(status.st_mode):
+            return True
+        with reported("checking a source file"):
+            if _matches(path, checksum):
+                return True
+            os.unlink(path)
+        return False
+
+    def mark_synced(self, until: float) -> None:
+        """Note that all that was written before ``until`` (seconds since 1970) is on the disk."""
+        fd = os.open(self._synced, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            os.utime(fd, (until, until))
+        finally:
+            os.close(fd)
+
+    def _synced_until(self) -> float:
+        try:
+            return os.stat(self._synced).st_mtime
+        except FileNotFoundError:
+            # What another program brought here is taken as it is.
+            self.mark_synced(time.time())
+            return time.time()
 
     @contextmanager
     def lease(self, checksums: Iterable[str], content_type: str = FILES) -> Iterator[None]:
@@ -76,6 +109,9 @@ class SourceCache:
         from osbuild_core.store.object import allocated
 
         for kind in self._entries(self.path):
+            if kind.name.startswith("."):
+                # Source modules keep what is not finished there, and look after it themselves.
+                continue
             for entry in self._entries(kind):
                 with suppress(FileNotFoundError):
                     is_dir = entry.is_dir() and not entry.is_symlink()
@@ -107,6 +143,19 @@ class SourceCache:
             return True
         finally:
             os.close(fd)
+
+
+def _booted() -> float:
+    """Return when the machine was started, in seconds since 1970."""
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _matches(path: str, checksum: str) -> bool:
+    algorithm, _, wanted = checksum.partition(":")
+    if algorithm not in hashlib.algorithms_available:
+        return False
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest() == wanted.lower()
 
 
 def _range(content_type: str, checksum: str) -> tuple[int, int]:

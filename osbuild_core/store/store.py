@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -253,7 +254,9 @@ class Store:
         with reported("bringing the store to the disk"):
             infos = [info for key in {*committed, *found} if (info := self._table.usable(key))]
             chains = [self._table.chain(info) or [] for info in infos]
+            started = time.time()
             mountapi.syncfs(self.path)
+            self.sources.mark_synced(started)
             for chain in chains:
                 # From the bottom up: an object with the mark never lies on one without.
                 for info in reversed(chain):

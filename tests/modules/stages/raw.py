@@ -8,13 +8,10 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from osbuild_core.protocol import stage_api
+from osbuild_core.sandbox.capabilities import granted
+
 from .harness import ROOT, SDK, Ended
-
-CAPABILITIES = (
-    *("AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "MKNOD", "SETFCAP"),
-    *("SETGID", "SETPCAP", "SETUID", "SYS_ADMIN", "SYS_CHROOT"),
-)
-
 
 def run_raw(
     name: str,
@@ -37,15 +34,13 @@ def run_raw(
         }
         for key, folder in (files or {}).items()
     }
-    arguments = {
-        "tree": "/run/osbuild/tree",
-        "options": options,
-        "inputs": inputs,
-        "devices": {"device": {"path": device}} if device else {},
-        "mounts": {},
-        "paths": {"inputs": "/run/osbuild/inputs", "mounts": "/run/osbuild/mounts", "devices": "/dev"},
-        "meta": {"id": "0" * 64},
-    }
+    arguments = stage_api.arguments(
+        options,
+        id="0" * 64,
+        source_epoch=epoch,
+        inputs=inputs,
+        devices={"device": {"path": device}} if device else {},
+    )
     document = tree.parent / f"{tree.name}.arguments.json"
     document.write_text(json.dumps(arguments))
     metadata = tree.parent / f"{tree.name}.metadata.json"
@@ -53,8 +48,8 @@ def run_raw(
     program = f"/run/osbuild/bin/org.osbuild.{name}"
     command = ["bwrap", "--dev-bind", "/", "/", "--die-with-parent", "--unshare-ipc", "--unshare-pid", "--unshare-net"]
     command += ["--cap-drop", "ALL"]
-    for capability in CAPABILITIES:
-        command += ["--cap-add", f"CAP_{capability}"]
+    for capability in sorted(granted(frozenset())):
+        command += ["--cap-add", capability]
     command += ["--proc", "/proc", "--tmpfs", "/run", "--chdir", "/"]
     command += ["--ro-bind", str(document), "/run/osbuild/api/arguments"]
     command += ["--bind", str(metadata), "/run/osbuild/meta"]

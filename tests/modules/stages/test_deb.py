@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from . import debs
-from .harness import Ended, needs_root
+from .harness import Ended
 from .raw import run_raw
 
-pytestmark = needs_root
+pytestmark = pytest.mark.root
 
 EPOCH = 1_700_000_000
 

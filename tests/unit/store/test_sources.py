@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -76,4 +78,39 @@ def test_directories_are_items_too(cache: SourceCache) -> None:
 
 
 def test_no_sources_at_all(cache: SourceCache) -> None:
+    assert list(cache.files()) == []
+
+
+def test_a_file_that_a_crash_may_have_cut_short_is_checked(tmp_path: Path) -> None:
+    """Written after the last sync, before this boot: as large as it should be, or not there any more."""
+    cache = SourceCache(tmp_path / "sources", tmp_path / "sources.lock")
+    whole, cut = (f"sha256:{hashlib.sha256(text).hexdigest()}" for text in (b"whole", b"cut"))
+    cache.file(whole).parent.mkdir(parents=True)
+    cache.file(whole).write_bytes(b"whole")
+    cache.file(cut).write_bytes(b"")
+    booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    cache.mark_synced(booted - 100)
+    for name in (whole, cut):
+        os.utime(cache.file(name), (booted - 50, booted - 50))
+    assert cache.has(whole)
+    assert not cache.has(cut)
+    assert not cache.file(cut).exists()
+
+
+def test_what_was_synced_or_written_since_the_machine_was_started_is_taken_as_it_is(tmp_path):
+    cache = SourceCache(tmp_path / "sources", tmp_path / "sources.lock")
+    name = "sha256:" + "0" * 64
+    cache.file(name).parent.mkdir(parents=True)
+    cache.file(name).write_bytes(b"not this")
+    assert cache.has(name)
+    booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    cache.mark_synced(booted - 10)
+    os.utime(cache.file(name), (booted - 50, booted - 50))
+    assert cache.has(name)
+
+
+def test_what_a_source_has_not_finished_is_no_item(tmp_path):
+    cache = SourceCache(tmp_path / "sources", tmp_path / "sources.lock")
+    (tmp_path / "sources" / ".partial").mkdir(parents=True)
+    (tmp_path / "sources" / ".partial" / "sha256:1").touch()
     assert list(cache.files()) == []

@@ -260,22 +260,23 @@ def complete(tree):
 
     Returns whether device nodes could be made; in a user namespace they cannot.
     """
-    os.makedirs(os.path.join(tree, "run/lock"), exist_ok=True)
-    os.chmod(os.path.join(tree, "run/lock"), 0o1777)
     dev = os.path.join(tree, "dev")
+    for path, mode in (("run/lock", 0o1777), ("dev/pts", 0o755), ("dev/shm", 0o1777)):
+        path = os.path.join(tree, path)
+        if not os.path.isdir(path):
+            os.makedirs(path)
+            os.chmod(path, mode)
+    for name, target in (("fd", "fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")):
+        if not os.path.lexists(os.path.join(dev, name)):
+            os.symlink("/proc/self/" + target, os.path.join(dev, name))
     try:
         for name, major, minor, mode in _NODES:
             path = os.path.join(dev, name)
-            os.mknod(path, stat.S_IFCHR | mode, os.makedev(major, minor))
-            os.chmod(path, mode)
+            if not os.path.lexists(path):
+                os.mknod(path, stat.S_IFCHR | mode, os.makedev(major, minor))
+                os.chmod(path, mode)
     except PermissionError:
         return False
-    for name, target in (("fd", "fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")):
-        os.symlink("/proc/self/" + target, os.path.join(dev, name))
-    for name, mode in (("pts", 0o755), ("shm", 0o1777)):
-        path = os.path.join(dev, name)
-        os.mkdir(path)
-        os.chmod(path, mode)
     return True
 
 
