@@ -12,13 +12,17 @@ from osbuild_core.resolve.packageset import PackageSet, in_order
 from osbuild_core.resolve.settings import ResolveSettings
 
 
+Locked = dict[PackageSet, tuple[Package, ...]]
+"""The packages of each set, in the order of installation."""
+
+
 @dataclass(frozen=True, slots=True)
-class _Locked:
+class _Chosen:
     packages: tuple[Package, ...]
     status: str
 
 
-def lock(sets: Sequence[PackageSet], settings: ResolveSettings) -> dict[PackageSet, tuple[Package, ...]]:
+def lock(sets: Sequence[PackageSet], settings: ResolveSettings) -> Locked:
     """Return the packages of each set in the order of installation.
 
     Each list of entries is refreshed once. Raises ResolveError; see :mod:`osbuild_core.resolve.apt` for codes.
@@ -28,8 +32,8 @@ def lock(sets: Sequence[PackageSet], settings: ResolveSettings) -> dict[PackageS
     machine = read_entries(settings.apt_sources)
     native: str | None = None
     below = {each.installed for each in sets}
-    named: dict[str, _Locked] = {}
-    result: dict[PackageSet, tuple[Package, ...]] = {}
+    named: dict[str, _Chosen] = {}
+    result: Locked = {}
     refreshed: set[Path] = set()
     for each in in_order(list(sets)):
         architecture = each.architecture or (native := native or native_architecture())
@@ -43,7 +47,7 @@ def lock(sets: Sequence[PackageSet], settings: ResolveSettings) -> dict[PackageS
             packages = tuple(apt.choose(each, status))
             if each.name and each.name in below:
                 status = merged_status(status, apt.status_of(packages))
-                named[each.name] = _Locked(packages, status)
+                named[each.name] = _Chosen(packages, status)
         result[each] = packages
     return result
 

@@ -14,7 +14,7 @@ from osbuild_core.model.errors import Path as Place
 from osbuild_core.model.errors import ResolveError
 from osbuild_core.resolve.entries import without_credentials
 from osbuild_core.resolve.expand import GONE, Expander, Pair, split
-from osbuild_core.resolve.locking import lock
+from osbuild_core.resolve.locking import Locked, lock
 from osbuild_core.resolve.packageset import is_archive_url
 from osbuild_core.resolve.settings import ResolveSettings
 from osbuild_core.resolve.variables import Scope, declare
@@ -95,19 +95,22 @@ class _Template:
                 add_sources(sources, {kind: {"items": items}}, str(self._path))
         return {
             "version": "2",
-            "metadata": {**document.pop("metadata", {}), "resolve": self._record()},
+            "metadata": {**document.pop("metadata", {}), "resolve": self._record(locked)},
             "pipelines": document.pop("pipelines", []),
             "sources": sources,
             **document,
         }
 
-    def _record(self) -> dict[str, Any]:
+    def _record(self, locked: Locked) -> dict[str, Any]:
         # An absolute path would tell about the machine, and differ from one to the next.
         name = self._path.name if self._path.is_absolute() else self._path.as_posix()
         record: dict[str, Any] = {"template": name, "variables": self._scope.recorded()}
         snapshot = self._settings.snapshot
         if snapshot is not None:
             record["snapshot"] = without_credentials(snapshot)
+        if locked:
+            # A source's items have no place for it; who shows progress wants to know.
+            record["sizes"] = {p.checksum: p.size for packages in locked.values() for p in packages}
         return record
 
     def _default(self, node: yaml.Node, scope: Scope, path: Place) -> Any:
