@@ -11,7 +11,6 @@ from osbuild_core.resolve.entries import read_entries, select
 from osbuild_core.resolve.packageset import PackageSet, in_order
 from osbuild_core.resolve.settings import ResolveSettings
 
-
 Locked = dict[PackageSet, tuple[Package, ...]]
 """The packages of each set, in the order of installation."""
 
