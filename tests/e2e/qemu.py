@@ -78,13 +78,23 @@ class Machine:
         done within ``timeout`` seconds.
         """
         argv = ["ssh", "-i", str(key), "-p", str(self.ssh_port), "-o", "BatchMode=yes"]
-        argv += ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]
-        argv += ["-o", "ConnectTimeout=20", "-o", "IdentitiesOnly=yes", "-F", "none", f"{user}@127.0.0.1", "--", command]
+        argv += [
+            "-o",
+            "StrictHostKeyChecking=no",
+            "-o",
+            "UserKnownHostsFile=/dev/null",
+            "-o",
+            "LogLevel=ERROR",
+        ]
+        argv += ["-o", "ConnectTimeout=20", "-o", "IdentitiesOnly=yes", "-F", "none"]
+        argv += [f"{user}@127.0.0.1", "--", command]
         end = time.monotonic() + timeout
         while True:
             try:
                 left = max(1.0, end - time.monotonic())
-                done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=left)
+                done = subprocess.run(
+                    argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=left
+                )
             except subprocess.TimeoutExpired:
                 raise self._failure(f"{command!r} was not done within {timeout:.0f} s") from None
             # 255 is ssh's own: nobody listens yet, or the connection was lost.

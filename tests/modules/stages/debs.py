@@ -1,4 +1,4 @@
-"""Small Debian packages, among them a few that make a tree in which the real dpkg runs, made from this machine's files."""
+"""Small Debian packages. Two of them, made from this machine's programs, are a system in which the real dpkg runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,19 @@ from pathlib import Path
 # What dpkg itself wants to find, and what the scripts of the test packages use.
 PROGRAMS = (
     *("cat", "chmod", "chown", "cp", "dash", "date", "diff", "dpkg", "dpkg-deb", "dpkg-divert", "dpkg-query"),
-    *("dpkg-split", "dpkg-trigger", "grep", "ldconfig", "ln", "ls", "mkdir", "mv", "rm", "sed", "start-stop-daemon"),
+    *(
+        "dpkg-split",
+        "dpkg-trigger",
+        "grep",
+        "ldconfig",
+        "ln",
+        "ls",
+        "mkdir",
+        "mv",
+        "rm",
+        "sed",
+        "start-stop-daemon",
+    ),
     *("tar", "test", "touch", "tr"),
 )
 NATIVE = subprocess.run(
@@ -89,7 +101,7 @@ def build_system(folder: Path) -> None:
         links={"bin/sh": "dash"},
         control={
             # The script runs although the package is not unpacked by dpkg.
-            "preinst": '#!/bin/sh\nset -e\nmkdir -p /var/log\necho "$1 $DPKG_MAINTSCRIPT_PACKAGE" > /var/preinst-ran\n',
+            "preinst": '#!/bin/sh\nset -e\necho "$1 $DPKG_MAINTSCRIPT_PACKAGE" > /var/preinst-ran\n',
             "conffiles": "/etc/dpkg/dpkg.cfg\n",
             "triggers": "interest-noawait ldconfig\n",
             "postinst": (

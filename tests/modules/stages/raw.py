@@ -13,6 +13,7 @@ from osbuild_core.sandbox.capabilities import granted
 
 from .harness import ROOT, SDK, Ended
 
+
 def run_raw(
     name: str,
     tree: Path,
@@ -46,8 +47,8 @@ def run_raw(
     metadata = tree.parent / f"{tree.name}.metadata.json"
     metadata.touch()
     program = f"/run/osbuild/bin/org.osbuild.{name}"
-    command = ["bwrap", "--dev-bind", "/", "/", "--die-with-parent", "--unshare-ipc", "--unshare-pid", "--unshare-net"]
-    command += ["--cap-drop", "ALL"]
+    command = ["bwrap", "--dev-bind", "/", "/", "--die-with-parent", "--cap-drop", "ALL"]
+    command += ["--unshare-ipc", "--unshare-pid", "--unshare-net"]
     for capability in sorted(granted(frozenset())):
         command += ["--cap-add", capability]
     command += ["--proc", "/proc", "--tmpfs", "/run", "--chdir", "/"]

@@ -50,7 +50,8 @@ def attempt(tree: Path, packages: Path, options: dict[str, object] | None = None
 
 def states(tree: Path) -> dict[str, str]:
     """Return the state of each package as the tree's own dpkg tells it."""
-    command = ["dpkg-query", f"--admindir={tree}/var/lib/dpkg", "-W", "-f", "${Package} ${Version} ${db:Status-Status}\n"]
+    shown = "${Package} ${Version} ${db:Status-Status}\n"
+    command = ["dpkg-query", f"--admindir={tree}/var/lib/dpkg", "-W", "-f", shown]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     return {line.split()[0]: line.split(" ", 1)[1] for line in lines}
 
@@ -66,7 +67,14 @@ def snapshot(tree: Path) -> dict[str, object]:
         elif path.is_file():
             content = path.read_bytes()
         when = min(info.st_mtime, EPOCH)
-        found[str(path.relative_to(tree))] = (info.st_mode, info.st_uid, info.st_gid, info.st_rdev, when, content)
+        found[str(path.relative_to(tree))] = (
+            info.st_mode,
+            info.st_uid,
+            info.st_gid,
+            info.st_rdev,
+            when,
+            content,
+        )
     return found
 
 
@@ -122,10 +130,10 @@ def test_nothing_is_left_in_the_places_of_mounts(tree: Path, packages: Path) -> 
     )
     install(tree, packages)
     assert sorted(path.name for path in (tree / "run").iterdir()) == ["lock"]
-    assert not (tree / "tmp").exists() or not list((tree / "tmp").iterdir())
+    # These three were not in any package.
+    assert not {path.name for path in tree.iterdir()} & {"tmp", "proc", "sys"}
     assert not (tree / "dev/litter").exists()
     assert stat.S_ISCHR((tree / "dev/null").stat().st_mode)
-    assert not list((tree / "proc").iterdir()) if (tree / "proc").exists() else True
     assert str(tree) not in Path("/proc/self/mountinfo").read_text()
 
 
@@ -134,7 +142,8 @@ def test_packages_on_top_of_a_tree(tree: Path, packages: Path, tmp_path: Path) -
     more = tmp_path / "more"
     more.mkdir()
     # In the order of their names the one that the other needs comes last.
-    debs.build(more, "a-first", {"Pre-Depends": "z-last"}, control={"preinst": "#!/bin/sh\ntest -e /var/z-configured\n"})
+    checks = "#!/bin/sh\ntest -e /var/z-configured\n"
+    debs.build(more, "a-first", {"Pre-Depends": "z-last"}, control={"preinst": checks})
     debs.build(more, "z-last", control={"postinst": "#!/bin/sh\nset -e\ntouch /var/z-configured\n"})
     install(tree, more)
     assert states(tree)["a-first"] == "1.0 installed"
@@ -149,7 +158,9 @@ def test_a_newer_version_keeps_changed_configuration(tree: Path, packages: Path,
     more = tmp_path / "more"
     more.mkdir()
     fields = {"Version": "2.0"}
-    debs.build(more, "conf", fields, files={"etc/conf.ini": "new\n"}, control={"conffiles": "/etc/conf.ini\n"})
+    debs.build(
+        more, "conf", fields, files={"etc/conf.ini": "new\n"}, control={"conffiles": "/etc/conf.ini\n"}
+    )
     install(tree, more)
     assert states(tree)["conf"] == "2.0 installed"
     assert (tree / "etc/conf.ini").read_text() == "changed\n"
@@ -170,7 +181,7 @@ def test_triggers_of_packages_that_dpkg_did_not_unpack(tree: Path, packages: Pat
     debs.build(more, "file", files={"usr/share/watched/one": "1"})
     debs.build(more, "caller", control={"triggers": "activate-noawait call\n"})
     install(tree, more)
-    assert sorted((tree / "var/watched").read_text().split()) == ["/usr/share/watched", "call"]
+    assert set((tree / "var/watched").read_text().split()) == {"/usr/share/watched", "call"}
 
 
 def test_diversions_work_among_the_first_packages(tree: Path, packages: Path) -> None:
@@ -205,20 +216,26 @@ def test_two_packages_with_the_same_file_are_refused(tree: Path, packages: Path)
 
 
 def test_left_out_paths(tree: Path, packages: Path, tmp_path: Path) -> None:
-    files = {"usr/share/doc/early/README": "x", "usr/share/doc/early/copyright": "x", "usr/share/man/man1/early.1": "x"}
+    paths = ("doc/early/README", "doc/early/copyright", "man/man1/early.1")
+    files = {f"usr/share/{path}": "x" for path in paths}
     debs.build(packages, "early", files=files)
     late = {path.replace("early", "late"): text for path, text in files.items()}
     debs.build(packages, "late", files=late, control={"preinst": "#!/bin/sh\n"})
     install(
         tree,
         packages,
-        {"exclude_paths": ["/usr/share/doc/*", "/usr/share/man/*"], "include_paths": ["/usr/share/doc/*/copyright"]},
+        {
+            "exclude_paths": ["/usr/share/doc/*", "/usr/share/man/*"],
+            "include_paths": ["/usr/share/doc/*/copyright"],
+        },
     )
     more = tmp_path / "more"
     more.mkdir()
     debs.build(more, "later", files={path.replace("early", "later"): text for path, text in files.items()})
     install(tree, more)
-    left = sorted(str(p.relative_to(tree / "usr/share")) for p in (tree / "usr/share").rglob("*") if p.is_file())
+    left = sorted(
+        str(p.relative_to(tree / "usr/share")) for p in (tree / "usr/share").rglob("*") if p.is_file()
+    )
     assert left == ["doc/early/copyright", "doc/late/copyright", "doc/later/copyright"]
 
 
@@ -237,7 +254,7 @@ def test_a_kernel_comes_last(tree: Path, packages: Path) -> None:
 def test_identities_are_not_shared(tree: Path, packages: Path, tmp_path: Path) -> None:
     script = (
         "#!/bin/sh\nset -e\nmkdir -p /etc/ssh /var/lib/dbus\ndate +%N > /etc/machine-id\n"
-        "date > /etc/ssh/ssh_host_rsa_key\n[ -e /etc/ssh/ssh_host_own_key ] || :\n"
+        "date > /etc/ssh/ssh_host_rsa_key\n"
     )
     debs.build(packages, "identity", control={"postinst": script})
     (tree / "etc/ssh").mkdir(parents=True)
@@ -260,6 +277,24 @@ def test_no_service_is_started(tree: Path, packages: Path) -> None:
     install(tree, packages)
     assert (tree / "var/policy").read_text() == "101\n"
     assert not (tree / "usr/sbin/policy-rc.d").exists()
+
+
+def test_a_policy_for_services_stays(tree: Path, packages: Path, tmp_path: Path) -> None:
+    policy = tree / "usr/sbin/policy-rc.d"
+    install(tree, packages)
+    policy.parent.mkdir(exist_ok=True)
+    policy.write_text("mine\n")
+    more = tmp_path / "more"
+    more.mkdir()
+    debs.build(more, "any")
+    install(tree, more)
+    assert policy.read_text() == "mine\n"
+    brought = tmp_path / "brought"
+    brought.mkdir()
+    debs.build(brought, "policy", files={"usr/sbin/policy-rc.d": "a package's\n"})
+    install(tree, brought)
+    assert policy.read_text() == "a package's\n"
+    assert [path.name for path in policy.parent.iterdir()] == ["policy-rc.d"]
 
 
 def test_a_failing_script_fails_the_stage(tree: Path, packages: Path) -> None:

@@ -75,10 +75,10 @@ def _control_archive(path):
             raise DebError("{}: not a Debian package".format(path))
         while True:
             header = file.read(_AR_HEADER)
-            if len(header) < _AR_HEADER:
+            size = header[48:58].strip()
+            if header[58:] != b"`\n" or not size.isdigit():
                 raise DebError("{}: no control archive in it".format(path))
-            name = header[:16].decode("ascii", "replace").rstrip(" /")
-            size = int(header[48:58])
+            name, size = header[:16].decode("ascii", "replace").rstrip(" /"), int(size)
             if name.startswith("control.tar"):
                 data = file.read(size)
                 break

@@ -1,7 +1,7 @@
 """The first Debian packages of an empty tree.
 
-They are extracted side by side and entered in dpkg's database as unpacked. That is the state in which dpkg itself would
-leave them, without its one-by-one; configuring them is the tree's own dpkg's part.
+They are extracted side by side and entered in dpkg's database as unpacked. That is the state in which dpkg itself
+would leave them, without its one-by-one; to configure them is left to the tree's own dpkg.
 """
 
 import concurrent.futures
@@ -261,8 +261,8 @@ def complete(tree):
     Returns whether device nodes could be made; in a user namespace they cannot.
     """
     dev = os.path.join(tree, "dev")
-    for path, mode in (("run/lock", 0o1777), ("dev/pts", 0o755), ("dev/shm", 0o1777)):
-        path = os.path.join(tree, path)
+    for place, mode in (("run/lock", 0o1777), ("dev/pts", 0o755), ("dev/shm", 0o1777)):
+        path = os.path.join(tree, place)
         if not os.path.isdir(path):
             os.makedirs(path)
             os.chmod(path, mode)

@@ -61,12 +61,12 @@ def ldconfig():
 
 def accounts():
     """Write users and groups: Debian's list where the build root has it, else those that every system has."""
-    for name, text in (("passwd", _PASSWD), ("group", _GROUP)):
-        try:
-            with open("/usr/share/base-passwd/{}.master".format(name), encoding="utf-8") as file:
+    for name, least in (("passwd", _PASSWD), ("group", _GROUP)):
+        text = least
+        master = "/usr/share/base-passwd/{}.master".format(name)
+        if os.path.exists(master):
+            with open(master, encoding="utf-8") as file:
                 text = file.read()
-        except FileNotFoundError:
-            pass
         write("/etc/" + name, text)
     for name in ("shadow", "gshadow"):
         write("/etc/" + name, "", 0o600)
