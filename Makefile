@@ -5,7 +5,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check bench soak setup clean
+.PHONY: demo test check bench soak docs setup clean
 .DELETE_ON_ERROR:
 
 demo: setup
@@ -22,6 +22,9 @@ check: $(STAMP)
 
 bench: setup
 	$(PYTHON) benchmarks/all.py
+
+docs: $(STAMP)
+	$(PYTHON) docs/generate.py
 
 soak: setup
 	$(PYTHON) tests/run.py --soak

@@ -38,7 +38,7 @@ def test_the_first_example_and_its_python_twin(tmp_path: Path):
 
 
 def test_the_commands_of_the_table_exist():
-    from osbuild_core.cli.core import COMMANDS
+    from osbuild_core.cli.commands import COMMANDS
 
     named = set(re.findall(r"^\| `osbuild-core (\w+)", README, re.MULTILINE))
     assert named == set(COMMANDS)
@@ -60,3 +60,12 @@ def test_the_architecture_page_names_files_that_are_there():
         folder = found[1] if found else folder
         for name in re.findall(r"\b(\w+\.py)\b", line):
             assert (ROOT / "osbuild_core" / folder / name).exists(), f"{folder}/{name}"
+
+
+def test_the_page_of_modules_is_what_their_metadata_says():
+    sys.path.insert(0, str(ROOT / "docs"))
+    try:
+        import generate
+    finally:
+        sys.path.pop(0)
+    assert generate.PAGE.read_text() == generate.page(), "run make docs"
