@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
+from osbuild_core.cli.documents import print_json, read_manifest
 from osbuild_core.cli.lines import seconds
-from osbuild_core.cli.options import Size, json_option, print_json, read_manifest, store_options
-from osbuild_core.cli.report import error_document, failure_document, failure_lines
-from osbuild_core.engine.session import Session
+from osbuild_core.cli.options import Size, json_option, store_options
+from osbuild_core.cli.progress import watched_session
+from osbuild_core.cli.report import failure_document, failure_lines
 from osbuild_core.engine.settings import Settings, default_jobs
-from osbuild_core.model.errors import OsbuildError
-from osbuild_core.model.events import Sink
-from osbuild_core.model.results import RunResult
+from osbuild_core.model.results import PipelineResult, RunResult
 
 
 @click.command()
@@ -63,17 +60,12 @@ def command(
     Without --export every pipeline that no other uses is built and kept in the store.
     """
     chosen = Settings(library=libdir, backend=store_backend, **settings)
-    try:
-        document = read_manifest(manifest)
-        with renderer(verbose=verbose, quiet=quiet or as_json) as sink, Session(chosen, sink) as session:
-            loaded = session.load(document)
-            result = session.build(
-                loaded, exports=exports, checkpoint=checkpoint, output_directory=output_directory
-            )
-    except OsbuildError as error:
-        if as_json:
-            print_json(error_document(error))
-        raise
+    document = read_manifest(manifest)
+    with watched_session(chosen, verbose=verbose, quiet=quiet or as_json) as session:
+        loaded = session.load(document)
+        result = session.build(
+            loaded, exports=exports, checkpoint=checkpoint, output_directory=output_directory
+        )
     if as_json:
         print_json(result_document(result))
     for line in failure_lines(result):
@@ -86,22 +78,6 @@ def command(
     if result.success and not quiet and not as_json:
         print(summary(result), file=sys.stderr)
     return 0 if result.success else 1
-
-
-@contextlib.contextmanager
-def renderer(*, verbose: bool, quiet: bool) -> Iterator[Sink | None]:
-    """Give the sink that shows progress as the terminal, or the lack of one, wants it."""
-    if quiet:
-        yield None
-    elif sys.stderr.isatty() and not verbose:
-        from osbuild_core.cli.bars import Bars
-
-        with Bars() as bars:
-            yield bars
-    else:
-        from osbuild_core.cli.lines import Lines
-
-        yield Lines(verbose=verbose)
 
 
 def summary(result: RunResult) -> str:
@@ -118,29 +94,7 @@ def result_document(result: RunResult) -> dict[str, Any]:
     return {
         "success": result.success,
         "seconds": round(result.seconds, 3),
-        "pipelines": [
-            {
-                "name": pipeline.name,
-                "id": pipeline.id,
-                "success": pipeline.success,
-                "error": failure_document(pipeline.error) if pipeline.error else None,
-                "stages": [
-                    {
-                        "type": stage.type,
-                        "id": stage.id,
-                        "success": stage.success,
-                        "cached": stage.cached,
-                        "seconds": round(stage.seconds, 3),
-                        "metadata": stage.metadata,
-                        "output": stage.output,
-                        "log": stage.log,
-                        "error": failure_document(stage.error) if stage.error else None,
-                    }
-                    for stage in pipeline.stages
-                ],
-            }
-            for pipeline in result.pipelines
-        ],
+        "pipelines": [_pipeline_document(pipeline) for pipeline in result.pipelines],
         "sources": [
             {
                 "type": source.type,
@@ -162,5 +116,28 @@ def result_document(result: RunResult) -> dict[str, Any]:
                 "error": failure_document(export.error) if export.error else None,
             }
             for export in result.exports
+        ],
+    }
+
+
+def _pipeline_document(pipeline: PipelineResult) -> dict[str, Any]:
+    return {
+        "name": pipeline.name,
+        "id": pipeline.id,
+        "success": pipeline.success,
+        "error": failure_document(pipeline.error) if pipeline.error else None,
+        "stages": [
+            {
+                "type": stage.type,
+                "id": stage.id,
+                "success": stage.success,
+                "cached": stage.cached,
+                "seconds": round(stage.seconds, 3),
+                "metadata": stage.metadata,
+                "output": stage.output,
+                "log": stage.log,
+                "error": failure_document(stage.error) if stage.error else None,
+            }
+            for stage in pipeline.stages
         ],
     }

@@ -1,95 +1,16 @@
-"""``osbuild-core``: the group of commands. Each is imported when it is called, so that start-up stays short."""
+"""``osbuild-core``: the console script. Nothing is imported before a Ctrl-C can be taken for what it is."""
 
 from __future__ import annotations
 
-import importlib
-import signal
 import sys
-from types import FrameType
-from typing import Any
-
-import click
-
-from osbuild_core import __version__
-from osbuild_core.cli.report import print_error
-from osbuild_core.model.errors import OsbuildError
-
-COMMANDS = {
-    "build": "Build a manifest and export what it makes.",
-    "inspect": "Print a manifest with the ids of its stages.",
-    "modules": "Show the modules of a library.",
-    "plan": "Show what a build would do.",
-    "resolve": "Turn a template into a locked manifest.",
-    "store": "Look after the object store.",
-}
-"""Name and one line for each command; the module of that name in this package has it as ``command``."""
 
 
-class Commands(click.Group):
-    """Finds commands by name without importing the others."""
+def entry(argv: list[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    import click
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(COMMANDS)
+    from osbuild_core.cli.commands import group
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        command = importlib.import_module(f"osbuild_core.cli.{cmd_name}").command
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        name = args[0]
-        if name not in COMMANDS and not name.startswith("-"):
-            import difflib
-
-            close = difflib.get_close_matches(name, COMMANDS, n=1)
-            ctx.fail(f"There is no command {name!r}." + (f" Did you mean {close[0]!r}?" if close else ""))
-        return super().resolve_command(ctx, args)
-
-
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="osbuild-core")
-def group() -> None:
-    """Build operating system images from manifests."""
-
-
-class Terminated(BaseException):
-    """SIGTERM arrived: unwind, clean up, and end with status 143."""
-
-
-def _terminate(_number: int, _frame: FrameType | None) -> None:
-    raise Terminated
-
-
-def run(entry: Any, argv: list[str] | None = None) -> int:
-    """Run a command line to its exit status, with errors and signals as users expect them."""
-    signal.signal(signal.SIGTERM, _terminate)
-    try:
-        status = entry(argv)
-    except OsbuildError as error:
-        print_error(error)
-        return 2 if error.code.startswith("manifest.") else 1
-    except KeyboardInterrupt:
-        print("Aborted", file=sys.stderr)
-        return 130
-    except Terminated:
-        print("Terminated", file=sys.stderr)
-        return 143
-    except BrokenPipeError:
-        # Whoever read our output has gone; nothing is left to be said to them.
-        sys.stderr.close()
-        return 141
-    return int(status or 0)
-
-
-def _entry(argv: list[str] | None) -> int:
     try:
         status = group.main(args=argv, prog_name="osbuild-core", standalone_mode=False)
     except click.exceptions.Abort:
@@ -102,4 +23,9 @@ def _entry(argv: list[str] | None) -> int:
 
 def main() -> None:
     """The console script."""
-    sys.exit(run(_entry))
+    try:
+        from osbuild_core.cli.start import start
+
+        start(entry)
+    except KeyboardInterrupt:
+        sys.exit(130)

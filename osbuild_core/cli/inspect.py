@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from osbuild_core.catalog.library import Library, default_library
-from osbuild_core.cli.options import print_json, read_manifest
+from osbuild_core.cli.documents import print_json, read_manifest
 from osbuild_core.formats import describe, load
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import IO
 
 from osbuild_core.model import events
+from osbuild_core.model.results import StageResult
 
 
 def seconds(value: float) -> str:
@@ -22,8 +24,20 @@ def size(value: float) -> str:
     return f"{value:.2f} GB"
 
 
+# Sequences that a stage prints could clear the terminal, or worse.
+_CONTROLS = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
+
+
+def printable(text: str) -> str:
+    """Return what a program printed without control characters, which are for its own terminal."""
+    return text.replace("\r\n", "\n").translate(_CONTROLS)
+
+
 class Lines:
-    """An event sink that writes a line for what starts and ends; with ``verbose`` also what stages print."""
+    """An event sink that writes a line for what starts and ends; with ``verbose`` also what stages print.
+
+    When nobody reads any more (a closed pipe), it falls silent: that is no reason for a build to end.
+    """
 
     def __init__(self, out: IO[str] | None = None, *, verbose: bool = False) -> None:
         self._out = out or sys.stderr
@@ -31,14 +45,9 @@ class Lines:
         self._totals: dict[str, int] = {}
         self._unfinished: dict[str, str] = {}
 
-    def __enter__(self) -> Lines:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
     def _say(self, text: str) -> None:
-        print(text, file=self._out, flush=True)
+        with contextlib.suppress(OSError):
+            print(text, file=self._out, flush=True)
 
     def __call__(self, event: events.Event) -> None:
         match event:
@@ -51,9 +60,7 @@ class Lines:
             case events.StageOutput(pipeline=name, text=text) if self._verbose:
                 self._show(name, text)
             case events.StageFinished(result=result):
-                state = f"done in {seconds(result.seconds)}" if result.success else "failed"
-                if result.error is None or result.error.code != "cancelled":
-                    self._say(f"{result.pipeline}: {result.number + 1} {result.type} {state}")
+                self._finish_stage(result)
             case events.PipelineFinished(result=result) if result.success:
                 self._say(f"{result.name}: done in {seconds(result.seconds)}")
             case events.SourceFinished(result=result):
@@ -67,9 +74,20 @@ class Lines:
             case _:
                 pass
 
+    def _finish_stage(self, result: StageResult) -> None:
+        rest = self._unfinished.pop(result.pipeline, "")
+        if rest:
+            self._say(f"{result.pipeline} | {printable(rest)}")
+        if result.error is not None and result.error.code == "cancelled":
+            return
+        state = "failed"
+        if result.success:
+            state = "is in the store by now" if result.cached else f"done in {seconds(result.seconds)}"
+        self._say(f"{result.pipeline}: {result.number + 1} {result.type} {state}")
+
     def _show(self, name: str, text: str) -> None:
         """Print whole lines only, so that pipelines that run side by side stay apart."""
         *whole, rest = (self._unfinished.get(name, "") + text).split("\n")
         self._unfinished[name] = rest
         for line in whole:
-            self._say(f"{name} | {line}")
+            self._say(f"{name} | {printable(line)}")

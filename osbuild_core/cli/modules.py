@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from osbuild_core.catalog.library import KINDS, Library, default_library
-from osbuild_core.cli.options import json_option, print_json
+from osbuild_core.cli.documents import print_json
+from osbuild_core.cli.options import json_option
 
 
 @click.group()

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
-from osbuild_core.model.errors import Issue, ManifestError, UsageError
+from osbuild_core.cli.documents import print_json
+from osbuild_core.cli.report import as_error, error_document
+from osbuild_core.model.errors import UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -77,30 +78,18 @@ def store_options(function: F) -> F:
 
 
 def json_option(function: F) -> F:
-    """Add ``--json``."""
-    return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(function)
+    """Add ``--json``, with which errors are printed as JSON too."""
 
+    @functools.wraps(function)
+    def reporting(*args: Any, as_json: bool, **options: Any) -> Any:
+        try:
+            return function(*args, as_json=as_json, **options)
+        except Exception as error:
+            known = as_error(error)
+            if as_json and known is not None:
+                print_json(error_document(known))
+            raise
 
-def read_manifest(path: str) -> Any:
-    """Return the JSON of a manifest file (``-``: standard input).
-
-    Raises UsageError where it cannot be read, ManifestError where it is not JSON.
-    """
-    try:
-        text = sys.stdin.read() if path == "-" else Path(path).read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise UsageError(f"cannot read {path}: {reason}", code="usage.manifest") from error
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        hint = None
-        if path.endswith((".yaml", ".yml")):
-            hint = f"a template becomes a manifest with: osbuild-core resolve {path} -o manifest.json"
-        raise ManifestError([Issue(f"{path} is not JSON: {error}", (), "manifest.json", hint)]) from error
-
-
-def print_json(document: Any) -> None:
-    """Print ``document`` on standard output."""
-    json.dump(document, sys.stdout, indent=2)
-    sys.stdout.write("\n")
+    return cast(
+        F, click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(reporting)
+    )

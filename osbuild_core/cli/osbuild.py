@@ -6,14 +6,13 @@ sources are downloaded, which is how callers prefetch.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from osbuild_core.cli.core import run
-from osbuild_core.model.errors import ManifestError, OsbuildError, UsageError
+if TYPE_CHECKING:
+    import argparse
+
+    from osbuild_core.model.errors import ManifestError, OsbuildError
 
 COMPATIBLE_VERSION = "191"
 """The version of osbuild whose command line this is; callers ask for it and compare."""
@@ -21,6 +20,9 @@ COMPATIBLE_VERSION = "191"
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
+    import argparse
+    from pathlib import Path
+
     made = argparse.ArgumentParser(prog="osbuild", description="Build operating system images")
     made.add_argument("manifest", metavar="MANIFEST", help="manifest file, - for standard input")
     made.add_argument(
@@ -39,14 +41,17 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--json", action="store_true", help="print the result as JSON")
     made.add_argument("--output-directory", metavar="DIR", type=Path, help="where exports go")
     made.add_argument("--inspect", action="store_true", help="print the manifest with its ids")
-    made.add_argument("--stage-timeout", metavar="N", type=int, help="seconds that a stage may run")
+    made.add_argument("--stage-timeout", metavar="N", type=_seconds, help="seconds that a stage may run")
     made.add_argument("-q", "--quiet", action="store_true", help="print errors only")
     made.add_argument("--version", action="version", version=f"osbuild {COMPATIBLE_VERSION}")
     return made
 
 
 def _size(text: str) -> int | None:
+    import argparse
+
     from osbuild_core.cli.options import parse_size
+    from osbuild_core.model.errors import UsageError
 
     try:
         return parse_size(text)
@@ -54,49 +59,66 @@ def _size(text: str) -> int | None:
         raise argparse.ArgumentTypeError(error.detail) from error
 
 
+def _seconds(text: str) -> int:
+    import argparse
+
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    return int(text)
+
+
 def entry(argv: list[str] | None = None) -> int:
     """Run the command line and return its exit status: 0, 1 for a failed build, 2 for a bad manifest."""
+    from osbuild_core.model.errors import ManifestError
+
     arguments = parser().parse_args(argv)
-    if arguments.inspect:
-        return _inspect(arguments)
-    return _build(arguments)
+    try:
+        return _inspect(arguments) if arguments.inspect else _build(arguments)
+    except ManifestError as error:
+        return _refused(error, arguments.json or arguments.inspect)
+    except Exception as error:
+        from osbuild_core.cli.report import as_error
 
-
-def _print(document: Any) -> None:
-    json.dump(document, sys.stdout, indent=2)
-    sys.stdout.write("\n")
+        known = as_error(error)
+        if known is not None and arguments.json:
+            _print_error(known)
+        raise
 
 
 def _refused(error: ManifestError, as_json: bool) -> int:
+    from osbuild_core.cli.documents import print_json
     from osbuild_core.cli.report import print_error
     from osbuild_core.formats import validation_report
 
     if as_json:
-        _print(validation_report(error))
+        print_json(validation_report(error))
     else:
         print_error(error)
     return 2
 
 
+def _print_error(error: OsbuildError) -> None:
+    from osbuild_core.cli.documents import print_json
+
+    details = {"type": error.code, "details": error.detail}
+    print_json({"type": "error", "success": False, "error": details})
+
+
 def _inspect(arguments: argparse.Namespace) -> int:
     from osbuild_core.catalog.library import Library, default_library
-    from osbuild_core.cli.options import read_manifest
+    from osbuild_core.cli.documents import print_json, read_manifest
     from osbuild_core.formats import describe, load
 
-    try:
-        library = Library(arguments.libdir or default_library())
-        manifest = load(read_manifest(arguments.manifest), library, strict=True)
-    except ManifestError as error:
-        return _refused(error, as_json=True)
-    _print(describe(manifest))
+    library = Library(arguments.libdir or default_library())
+    print_json(describe(load(read_manifest(arguments.manifest), library, strict=True)))
     return 0
 
 
 def _build(arguments: argparse.Namespace) -> int:
-    from osbuild_core.cli.build import renderer
-    from osbuild_core.cli.options import read_manifest
-    from osbuild_core.cli.report import failure_lines, print_error
-    from osbuild_core.engine.session import Session
+    from osbuild_core.cli.documents import print_json, read_manifest
+    from osbuild_core.cli.progress import watched_session
+    from osbuild_core.cli.report import failure_lines
+    from osbuild_core.engine.plan import checkpoints
     from osbuild_core.engine.settings import Settings
     from osbuild_core.formats import output
 
@@ -107,32 +129,22 @@ def _build(arguments: argparse.Namespace) -> int:
         stage_timeout=arguments.stage_timeout,
         strict=True,
     )
-    quiet = arguments.quiet or arguments.json
-    try:
-        with renderer(verbose=True, quiet=quiet) as sink, Session(settings, sink) as session:
-            manifest = session.load(read_manifest(arguments.manifest))
-            if arguments.export:
-                result = session.build(
-                    manifest,
-                    exports=arguments.export,
-                    checkpoint=arguments.checkpoint,
-                    output_directory=arguments.output_directory,
-                )
-            else:
-                # Marks that match nothing are an error here too.
-                session.plan(manifest, pipelines=(), checkpoint=arguments.checkpoint)
-                result = session.fetch(manifest)
-    except ManifestError as error:
-        return _refused(error, arguments.json)
-    except OsbuildError as error:
-        if arguments.json:
-            _print(
-                {"type": "error", "success": False, "error": {"type": error.code, "details": error.detail}}
+    document = read_manifest(arguments.manifest)
+    with watched_session(settings, verbose=True, quiet=arguments.quiet or arguments.json) as session:
+        manifest = session.load(document)
+        if arguments.export:
+            result = session.build(
+                manifest,
+                exports=arguments.export,
+                checkpoint=arguments.checkpoint,
+                output_directory=arguments.output_directory,
             )
-        print_error(error)
-        return 1
+        else:
+            # Marks that match nothing are an error here too.
+            checkpoints(manifest, arguments.checkpoint)
+            result = session.fetch(manifest)
     if arguments.json:
-        _print(output(manifest, result))
+        print_json(output(manifest, result))
     for line in failure_lines(result):
         print(line, file=sys.stderr)
     return 0 if result.success else 1
@@ -140,4 +152,9 @@ def _build(arguments: argparse.Namespace) -> int:
 
 def main() -> None:
     """The console script."""
-    sys.exit(run(entry))
+    try:
+        from osbuild_core.cli.start import start
+
+        start(entry)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from osbuild_core.cli.options import json_option, print_json, read_manifest, store_options
+from osbuild_core.cli.documents import print_json, read_manifest
+from osbuild_core.cli.options import json_option, store_options
 from osbuild_core.engine.session import Session
 from osbuild_core.engine.settings import Settings
 from osbuild_core.model.plan import Plan, PlannedPipeline

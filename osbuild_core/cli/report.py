@@ -5,11 +5,24 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
+from osbuild_core.cli.lines import printable
 from osbuild_core.model.errors import ManifestError, OsbuildError, place_text
 from osbuild_core.model.results import Failure, RunResult
 
 TAIL_LINES = 30
 """Lines of a failed stage's log that are shown; the path of the whole comes with them."""
+
+
+def as_error(error: BaseException) -> OsbuildError | None:
+    """Return ``error`` in the form that is shown; None for a bug, which is to be seen with its traceback."""
+    if isinstance(error, OsbuildError):
+        return error
+    if isinstance(error, BrokenPipeError) or not isinstance(error, OSError):
+        return None
+    where = f": {error.filename}" if error.filename else ""
+    # getcwd(2) knows no name to blame.
+    hint = None if where else "is the current directory still there?"
+    return OsbuildError(f"{error.strerror or error}{where}", code="system", hint=hint)
 
 
 def error_lines(error: OsbuildError) -> Iterator[str]:
@@ -58,7 +71,7 @@ def failure_lines(result: RunResult) -> Iterator[str]:
     for pipeline in result.pipelines:
         for stage in pipeline.stages:
             if stage.error and stage.error.code != "cancelled" and stage.output.strip():
-                lines = stage.output.rstrip().splitlines()
+                lines = printable(stage.output).rstrip().split("\n")
                 yield f"--- {pipeline.name}: {stage.type} (log: {stage.log})"
                 if len(lines) > TAIL_LINES:
                     yield f"[{len(lines) - TAIL_LINES} lines before]"

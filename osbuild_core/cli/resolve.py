@@ -39,11 +39,24 @@ def command(
     if output is None:
         sys.stdout.write(text)
         return
-    # Whole or not at all: a manifest that is cut short may still be JSON up to the cut.
+    try:
+        write(text, output.resolve())
+    except OSError as error:
+        raise UsageError(f"cannot write {output}: {error.strerror}", code="usage.output") from error
+
+
+def write(text: str, output: Path) -> None:
+    """Write ``output``, whole or not at all: a manifest that is cut short may still be JSON up to the cut.
+
+    Raises OSError.
+    """
+    if output.exists() and not output.is_file():
+        # A pipe or a terminal must not be replaced by a file.
+        output.write_text(text, encoding="utf-8")
+        return
     partial = output.with_name(f".{output.name}.{os.getpid()}")
     try:
-        partial.write_text(text)
+        partial.write_text(text, encoding="utf-8")
         partial.replace(output)
-    except OSError as error:
+    finally:
         partial.unlink(missing_ok=True)
-        raise UsageError(f"cannot write {output}: {error.strerror}", code="usage.output") from error

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
+from osbuild_core.cli.documents import print_json
 from osbuild_core.cli.lines import size
-from osbuild_core.cli.options import json_option, print_json, store_options
+from osbuild_core.cli.options import json_option, store_options
 from osbuild_core.store.store import Store
 
 

@@ -56,15 +56,24 @@ class BuildRoot:
         """Raise SandboxError where the build tree lacks what the shebang of ``module`` names."""
         with module.path.open("rb") as file:
             line = file.readline(256).decode(errors="replace")
-        if not line.startswith("#!"):
-            return
-        interpreter = line[2:].split()[0]
-        if not (self.root / interpreter.lstrip("/")).exists():
+        words = line[2:].split() if line.startswith("#!") else []
+        interpreter = words[0] if words else "/bin/sh"
+        if not self._has(interpreter):
             raise SandboxError(
                 f"{self.name} has no {interpreter}, which {module.name} runs on",
                 code="sandbox.no-interpreter",
                 hint="add the package that has it to the build pipeline",
             )
+
+    def _has(self, program: str) -> bool:
+        # In the sandbox /bin and the like are links into /usr, whatever they are in the tree.
+        top, _, rest = program.lstrip("/").partition("/")
+        path = f"usr/{top}/{rest}" if top in ("bin", "sbin", "lib", "lib64") else f"{top}/{rest}"
+        try:
+            os.close(mounts.open_in_root(self.root, path))
+        except OSError:
+            return False
+        return True
 
     def spec(
         self,

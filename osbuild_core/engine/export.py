@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from osbuild_core.model.errors import OsbuildError, StoreError
+from osbuild_core.engine.failure import FAILURES, cancelled, failure_of
+from osbuild_core.model.errors import Cancelled, StoreError
 from osbuild_core.model.events import ExportFinished, ExportStarted
-from osbuild_core.model.results import ExportResult, Failure
+from osbuild_core.model.results import ExportResult
+from osbuild_core.sandbox.run import Output, run_program
+from osbuild_core.sandbox.spawner import mount_namespace
 from osbuild_core.store.namespace import enter_private_namespace
 
 if TYPE_CHECKING:
@@ -19,40 +21,67 @@ if TYPE_CHECKING:
 
 
 def run_export(session: Session, name: str, key: str | None, output: Path) -> ExportResult:
-    """Copy the tree of ``key`` to ``output``/``name``. Needs a thread of its own, as executors do."""
+    """Copy the tree of ``key`` (None: nothing) to ``output``/``name``.
+
+    Needs a thread of its own, as executors do.
+    """
     started = time.monotonic()
     session.emit(ExportStarted(name))
-    target = output / name
+    target = Path(os.path.abspath(output)) / name
     error = None
     try:
+        _make_directory(target)
         if key is not None:
             enter_private_namespace()
             with session.lease(key) as lease, lease.mount() as tree:
-                copy_tree(tree, target)
-    except OsbuildError as problem:
-        error = Failure(problem.code, problem.detail, problem.hint)
+                copy_tree(session, tree, target)
+    except FAILURES as problem:
+        error = failure_of(problem, f"exporting {name!r}")
+        if session.cancel.is_set():
+            error = cancelled()
     result = ExportResult(name, error is None, str(target), error=error, seconds=time.monotonic() - started)
     session.emit(ExportFinished(result))
     return result
 
 
-def copy_tree(tree: Path, target: Path) -> None:
+def _make_directory(target: Path) -> None:
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"cannot make the directory {target}: {error.strerror}",
+            code="export.directory",
+            hint="name another one with --output-directory",
+        ) from error
+
+
+def copy_tree(session: Session, tree: Path, target: Path) -> None:
     """Copy ``tree`` with all its attributes to ``target``, over what is there, keeping holes.
 
-    ``OSBUILD_EXPORT_FORCE_NO_PRESERVE_OWNER=1`` leaves owners out, as osbuild does. Raises StoreError.
+    ``OSBUILD_EXPORT_FORCE_NO_PRESERVE_OWNER=1`` leaves owners out, as osbuild does. Raises StoreError, and
+    Cancelled with a part of the tree copied.
     """
-    target.mkdir(parents=True, exist_ok=True)
-    preserve = ["--reflink=auto", "-a", "--sparse=auto"]
+    # A link that is in the place of a file goes first: it may lead anywhere.
+    options = ["--reflink=auto", "-a", "--sparse=auto", "--remove-destination"]
     if os.environ.get("OSBUILD_EXPORT_FORCE_NO_PRESERVE_OWNER") == "1":
-        preserve += ["--no-preserve=ownership"]
-    done = subprocess.run(
-        [shutil.which("cp") or "/bin/cp", *preserve, "--", f"{tree}/.", f"{target}/"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-    )
+        options += ["--no-preserve=ownership"]
+    namespace = mount_namespace()
+    try:
+        with open(os.devnull, "wb") as log:
+            done = run_program(
+                session.spawner,
+                [shutil.which("cp") or "/bin/cp", *options, "--", f"{tree}/.", f"{target}/"],
+                environment={**os.environ, "LC_ALL": "C"},
+                output=Output(log, lambda _: None),
+                namespace=namespace,
+                cancel=session.cancel.fileno(),
+            )
+    finally:
+        os.close(namespace)
+    if done.cancelled:
+        raise Cancelled("cancelled")
     if done.returncode != 0:
-        lines = done.stderr.strip().splitlines()
+        lines = done.output.strip().splitlines()
         reason = lines[-1] if lines else f"cp ended with status {done.returncode}"
         raise StoreError(
             f"cannot write {target}: {reason}",

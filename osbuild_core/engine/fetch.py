@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from osbuild_core.engine.failure import FAILURES, cancelled, failure_of
 from osbuild_core.engine.services import Services
-from osbuild_core.model.errors import OsbuildError
 from osbuild_core.model.events import SourceFinished, SourceProgress, SourceStarted
 from osbuild_core.model.manifest import Source
 from osbuild_core.model.plan import Fetch
 from osbuild_core.model.results import Failure, SourceItemResult, SourceResult
-from osbuild_core.protocol.source_api import download, parse_downloaded, parse_progress
+from osbuild_core.protocol.source_api import Downloaded, download, parse_downloaded, parse_progress
 
 if TYPE_CHECKING:
     from osbuild_core.engine.session import Session
@@ -24,18 +23,19 @@ def run_fetch(session: Session, source: Source, fetch: Fetch) -> SourceResult:
     started = time.monotonic()
     sources = session.store.sources
     session.emit(SourceStarted(source.type, len(fetch.checksums)))
-    missing = {c: source.items[c] for c in fetch.checksums if not sources.has(c)}
-    cached = tuple(SourceItemResult(c, True, cached=True) for c in fetch.checksums if c not in missing)
-    error, items, output = None, cached, ""
-    if missing:
-        try:
-            fetched, output = _download(session, source, missing)
-            items += fetched
-            error = _failure(source, fetched)
-        except OsbuildError as problem:
-            error = Failure(problem.code, problem.detail, problem.hint, problem.place or source.path)
+    items: tuple[SourceItemResult, ...] = ()
+    error, output = None, ""
+    try:
+        missing = {c: source.items[c] for c in fetch.checksums if not sources.has(c)}
+        items = tuple(SourceItemResult(c, True, cached=True) for c in fetch.checksums if c not in missing)
+        if missing:
+            done = _download(session, source, missing)
+            items, output = items + done.items, done.output
+            error = _failure(source, done)
+    except FAILURES as problem:
+        error = failure_of(problem, f"fetching from {source.type}", source.path)
     if error is not None and session.cancel.is_set():
-        error = Failure("cancelled", "cancelled", place=source.path)
+        error = cancelled(source.path)
     result = SourceResult(
         source.type, error is None, items, output, error=error, seconds=time.monotonic() - started
     )
@@ -43,9 +43,7 @@ def run_fetch(session: Session, source: Source, fetch: Fetch) -> SourceResult:
     return result
 
 
-def _download(
-    session: Session, source: Source, missing: dict[str, Any]
-) -> tuple[tuple[SourceItemResult, ...], str]:
+def _download(session: Session, source: Source, missing: dict[str, Any]) -> Downloaded:
     def progress(value: Any) -> None:
         update = parse_progress(value)
         if update is not None:
@@ -63,45 +61,26 @@ def _download(
         )
     module = session.module("sources", source.type)
     with session.store.scratch("source") as scratch:
-        with (
-            Services(session.spawner, scratch, show=printed.append, environment=environment) as services,
-            _CancelWatch(session, services),
-        ):
+        with Services(
+            session.spawner,
+            scratch,
+            show=printed.append,
+            cancel=session.cancel,
+            environment=environment,
+        ) as services:
             service = services.start(module, f"source/{source.type}")
             arguments = download(missing, source.options, str(session.store.sources.path))
             reply = services.call(service, "download", arguments, progress)
         done = parse_downloaded(reply, list(missing))
-    return done.items, done.output + "".join(printed)
+    return done._replace(output=done.output + "".join(printed))
 
 
-def _failure(source: Source, items: tuple[SourceItemResult, ...]) -> Failure | None:
-    failed = [item for item in items if not item.success]
+def _failure(source: Source, done: Downloaded) -> Failure | None:
+    failed = [item for item in done.items if not item.success]
     if not failed:
-        return None
+        said = done.output.strip().splitlines() or ["it does not say why"]
+        return None if done.success else Failure("source.failed", said[-1], None, source.path)
     more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
     checksum = failed[0].checksum
     place = (*source.path, "items", checksum) if checksum in source.items else source.path
     return Failure("source.failed", f"{failed[0].error or 'not fetched'}{more}", None, place)
-
-
-class _CancelWatch:
-    """Ends the services of a fetch when the run is cancelled: their call then returns."""
-
-    def __init__(self, session: Session, services: Services) -> None:
-        self._session = session
-        self._services = services
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True, name="cancel watch")
-
-    def _watch(self) -> None:
-        while not self._done.wait(0.1):
-            if self._session.cancel.is_set():
-                self._services.cancel()
-                return
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()

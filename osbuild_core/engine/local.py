@@ -8,9 +8,9 @@ import time
 from typing import TYPE_CHECKING
 
 from osbuild_core.engine.buildroot import BuildRoot, build_root
+from osbuild_core.engine.failure import FAILURES, cancelled, failure_of
 from osbuild_core.engine.record import cached_results, stage_document
 from osbuild_core.engine.stage import StageRun
-from osbuild_core.model.errors import Cancelled, OsbuildError
 from osbuild_core.model.events import (
     PipelineFinished,
     PipelineStarted,
@@ -20,7 +20,7 @@ from osbuild_core.model.events import (
 )
 from osbuild_core.model.manifest import ORIGIN_SOURCE
 from osbuild_core.model.plan import Plan, PlannedPipeline, PlannedStage
-from osbuild_core.model.results import Failure, PipelineResult, StageResult
+from osbuild_core.model.results import PipelineResult, StageResult
 from osbuild_core.sandbox.spawner import mount_namespace
 from osbuild_core.store.lease import Lease
 from osbuild_core.store.namespace import enter_private_namespace
@@ -48,11 +48,10 @@ class LocalExecutor:
         error = None
         try:
             run.run()
-        except Cancelled as stop:
-            error = Failure(stop.code, stop.detail)
-        except OsbuildError as problem:
-            place = problem.place or pipeline.path
-            error = Failure(problem.code, problem.detail, problem.hint, place)
+        except FAILURES as problem:
+            error = failure_of(problem, f"running the pipeline {planned.name!r}", pipeline.path)
+            if self.session.cancel.is_set():
+                error = cancelled(pipeline.path)
         stages = tuple(run.results)
         result = PipelineResult(
             planned.name,
@@ -85,6 +84,8 @@ class _PipelineRun:
                 self.results = cached_results(planned, base.document())
                 self.documents = list(base.document().get("stages", []))
             enter_private_namespace()
+            # From here on the thread has an umask of its own, too.
+            os.umask(0o022)
             namespace = mount_namespace()
             stack.callback(os.close, namespace)
             root = stack.enter_context(
@@ -117,27 +118,45 @@ class _PipelineRun:
             if store.has(stage.key):
                 base.take(session.lease(stage.key))
                 self.documents = list(base.document().get("stages", []))
-                return cached_results(self.planned, base.document())[stage.number]
+                result = cached_results(self.planned, base.document())[stage.number]
+                session.emit(StageFinished(result))
+                return result
             session.emit(StageStarted(stage.pipeline, stage.number, stage.stage.type, stage.stage.id))
-            lease = base.hand_over()
-            take_over = bool(stage.stage.devices) and lease is not None and lease.key not in self.read
-            epoch = self.planned.pipeline.source_epoch
-            with store.begin(
-                stage.key, lease, take_over=take_over, plain=stage.stage.type in PLAIN_STAGES
-            ) as work:
-                result = StageRun(session, stage, root, work, dict(self.planned.trees), epoch).run()
-                if result.success:
-                    self.documents.append(stage_document(result))
-                    info = work.commit({"stages": self.documents}, source_epoch=epoch)
-                    result = _with_log(result, str(info.log))
-            if result.success:
-                if stage.pinned:
-                    store.pin(stage.key)
-                base.take(session.lease(stage.key))
-            else:
-                result = _with_log(result, str(store.path / "logs" / f"{stage.key}.log"))
+            try:
+                result = self.build_stage(stage, root, base)
+            except FAILURES as problem:
+                error = failure_of(problem, "keeping the tree of the stage", stage.stage.path)
+                if session.cancel.is_set():
+                    error = cancelled(stage.stage.path)
+                result = StageResult(
+                    stage.pipeline, stage.number, stage.stage.type, stage.stage.id, False, error=error
+                )
         session.emit(StageFinished(result))
         return result
+
+    def build_stage(self, stage: PlannedStage, root: BuildRoot, base: _Holder) -> StageResult:
+        """Run one stage on top of ``base`` and commit what it makes, which is ``base`` from then on.
+
+        What the stage does wrong is in the result; the store's own troubles are raised.
+        """
+        session, store = self.session, self.session.store
+        lease = base.hand_over()
+        take_over = bool(stage.stage.devices) and lease is not None and lease.key not in self.read
+        epoch = self.planned.pipeline.source_epoch
+        plain = stage.stage.type in PLAIN_STAGES
+        with store.begin(stage.key, lease, take_over=take_over, plain=plain) as work:
+            result = StageRun(session, stage, root, work, dict(self.planned.trees), epoch).run()
+            if result.success:
+                self.documents.append(stage_document(result))
+                info = work.commit({"stages": self.documents}, source_epoch=epoch)
+                result = result._replace(log=str(info.log))
+        if result.success:
+            if stage.pinned:
+                store.pin(stage.key)
+            base.take(session.lease(stage.key))
+            return result
+        log = store.path / "logs" / f"{stage.key}.log"
+        return result._replace(log=str(log) if log.exists() else None)
 
 
 class _Holder:
@@ -167,7 +186,3 @@ class _Holder:
 
     def __exit__(self, *_: object) -> None:
         self.drop()
-
-
-def _with_log(result: StageResult, log: str) -> StageResult:
-    return result._replace(log=log)

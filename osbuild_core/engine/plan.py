@@ -34,7 +34,7 @@ def export_targets(manifest: Manifest, names: Iterable[str]) -> list[ExportTarge
     targets: list[ExportTarget] = []
     for name in names:
         if name in by_name:
-            targets.append((name, by_name[name].pipeline, by_name[name]))
+            _add(targets, (name, by_name[name].pipeline, by_name[name]))
             continue
         pipeline = manifest.get(name)
         if pipeline is None:
@@ -44,8 +44,14 @@ def export_targets(manifest: Manifest, names: Iterable[str]) -> list[ExportTarge
                 code="usage.unknown-export",
                 hint=_close_match(name, known),
             )
-        targets.append((pipeline.name, pipeline.name, None))
+        _add(targets, (pipeline.name, pipeline.name, None))
     return targets
+
+
+def _add(targets: list[ExportTarget], target: ExportTarget) -> None:
+    # Whoever names the same thing twice, perhaps by name and by id, wants it once.
+    if target not in targets:
+        targets.append(target)
 
 
 def _close_match(name: str, known: Sequence[str]) -> str:

@@ -7,11 +7,12 @@ Most stages change nothing in them; then the next one gets the same.
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
+from osbuild_core.model.errors import SandboxError
 from osbuild_core.sandbox import mounts
+from osbuild_core.store.removal import remove_tree
 
 
 class RootState:
@@ -50,16 +51,14 @@ class RootState:
             mounts.unmount_below(self._frame / "state" / "var")
             if self._overlay:
                 mounts.unmount(self._root)
-        for path in (self._upper, self._work):
-            shutil.rmtree(path, ignore_errors=True)
-        for entry in os.scandir(self._large):
-            shutil.rmtree(entry.path) if entry.is_dir(follow_symlinks=False) else os.unlink(entry.path)
+        for path in (self._upper, self._work, *self._large.iterdir()):
+            remove_tree(str(path))
         if self._overlay:
             self._upper.mkdir()
             self._work.mkdir()
             self._mount()
         else:
-            shutil.rmtree(self._root)
+            remove_tree(str(self._root))
             self._root.mkdir()
             self._copy()
         self._ready = True
@@ -79,7 +78,14 @@ class RootState:
 
     def _copy(self) -> None:
         if self._kept is not None:
-            subprocess.run(["cp", "-a", f"{self._kept}/.", str(self._root)], check=True)
+            done = subprocess.run(
+                ["cp", "-a", "--", f"{self._kept}/.", str(self._root)],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+            )
+            if done.returncode != 0:
+                said = done.stderr.decode(errors="replace").strip().splitlines() or ["cp failed"]
+                raise SandboxError(f"cannot copy /etc and /var: {said[-1]}", code="sandbox.state")
         make_state(self._root)
 
 

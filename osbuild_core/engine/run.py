@@ -37,7 +37,11 @@ class Run:
     def run(self, started: float) -> RunResult:
         """Run all tasks; then make durable what was built, and keep the store below its limit."""
         session = self.session
-        if self.plan.todo or any(self._missing(fetch.checksums) for fetch in self.plan.fetches):
+        if (
+            self.plan.todo
+            or self.plan.exports
+            or any(self._missing(fetch.checksums) for fetch in self.plan.fetches)
+        ):
             # It takes a moment to come up, and will be needed.
             session.spawner.start()
         jobs = max(1, session.settings.jobs)
@@ -51,12 +55,19 @@ class Run:
                 cancelled=session.cancel.is_set,
             )
         finally:
-            fetched = any(not item.cached for source in self._sources.values() for item in source.items)
-            if self._pipelines or fetched:
-                session.store.sync(sources=fetched)
-            if session.settings.cache_max_size is not None:
-                session.store.evict(session.settings.cache_max_size)
+            # Both take their time, and nothing is wrong without them: what is not marked as durable is dropped
+            # after a crash of the machine.
+            if not session.interrupted:
+                self._settle()
         return self._result(time.monotonic() - started)
+
+    def _settle(self) -> None:
+        store = self.session.store
+        fetched = any(not item.cached for source in self._sources.values() for item in source.items)
+        if self._pipelines or fetched:
+            store.sync(sources=fetched)
+        if self.session.settings.cache_max_size is not None:
+            store.evict(self.session.settings.cache_max_size)
 
     def _missing(self, checksums: tuple[str, ...]) -> bool:
         return not all(self.session.store.sources.has(checksum) for checksum in checksums)

@@ -43,13 +43,32 @@ def run_tasks(
 
     When a task fails, what needs it never starts; the others run on with ``keep_going``, and otherwise
     ``cancel`` is called, which is to end those that run. Always waits for all that has started. An
-    exception of a task, or of the waiting (a KeyboardInterrupt), is raised once all have ended.
+    exception of a task, or one that arrives meanwhile (a KeyboardInterrupt), is raised once all have ended.
     """
+    threads: list[threading.Thread] = []
+    try:
+        return _run_tasks(tasks, lanes, threads, keep_going, cancel, cancelled)
+    except BaseException:
+        # Whatever was interrupted, and wherever: what counts is that nothing runs any more.
+        cancel()
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join()
+        raise
+
+
+def _run_tasks(
+    tasks: Sequence[Task],
+    lanes: Mapping[str, int],
+    threads: list[threading.Thread],
+    keep_going: bool,
+    cancel: Callable[[], None],
+    cancelled: Callable[[], bool],
+) -> Schedule:
     done: queue.SimpleQueue[tuple[Task, bool | BaseException]] = queue.SimpleQueue()
     waiting = list(tasks)
     running: dict[str, int] = dict.fromkeys(lanes, 0)
     ended: dict[str, bool] = {}
-    failure: BaseException | None = None
     active = 0
 
     def start(task: Task) -> None:
@@ -60,7 +79,9 @@ def run_tasks(
                 outcome = error
             done.put((task, outcome))
 
-        threading.Thread(target=body, name=task.name).start()
+        thread = threading.Thread(target=body, name=task.name)
+        threads.append(thread)
+        thread.start()
 
     while True:
         if not cancelled():
@@ -71,23 +92,12 @@ def run_tasks(
                     active += 1
                     start(task)
         if not active:
-            break
-        try:
-            task, outcome = done.get()
-        except BaseException as error:
-            failure = failure or error
-            cancel()
-            continue
+            return Schedule(ended)
+        task, outcome = done.get()
+        if isinstance(outcome, BaseException):
+            raise outcome
         active -= 1
         running[task.lane] -= 1
-        if isinstance(outcome, BaseException):
-            failure = failure or outcome
-            ended[task.name] = False
+        ended[task.name] = outcome
+        if not outcome and not keep_going:
             cancel()
-        else:
-            ended[task.name] = outcome
-            if not outcome and not keep_going:
-                cancel()
-    if failure is not None:
-        raise failure
-    return Schedule(ended)

@@ -7,21 +7,29 @@ last ends first.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from osbuild_core.catalog.module import Module
+from osbuild_core.engine.cancel import Cancel
 from osbuild_core.engine.sdk import SDK, sdk_of
-from osbuild_core.model.errors import ServiceError
+from osbuild_core.model.errors import Cancelled, OsbuildError, ServiceError
 from osbuild_core.protocol.jsoncomm import Socket
-from osbuild_core.protocol.service import ServiceClient
+from osbuild_core.protocol.service import RemoteError, ServiceClient
 from osbuild_core.sandbox.spawner import Process, Spawner
 
 GRACE = 30.0
 """Seconds that a service gets to free what it holds."""
+
+STUCK_GRACE = 2.0
+"""Seconds for one that was cancelled in the middle of a method, which it may be stuck in."""
+
+CHUNK = 1 << 20
 
 
 class Service:
@@ -30,32 +38,41 @@ class Service:
     def __init__(self, label: str, client: ServiceClient, process: Process, output: int) -> None:
         self.label = label
         self.client = client
+        self.grace = GRACE
         self._process = process
         self._output = output
         self._shown = 0
 
-    def printed(self) -> str:
-        """Return what the service has printed since the last call, each line with the label before it."""
-        data = os.pread(self._output, 1 << 24, self._shown)
-        self._shown += len(data)
-        lines = data.decode(errors="replace").splitlines()
-        return "".join(f"{self.label}: {line}\n" for line in lines)
+    def printed(self) -> Iterator[str]:
+        """Yield what the service has printed since the last call, each line with the label before it."""
+        while data := os.pread(self._output, CHUNK, self._shown):
+            if len(data) == CHUNK:
+                data = data[: data.rfind(b"\n") + 1] or data
+            self._shown += len(data)
+            lines = data.decode(errors="replace").splitlines()
+            yield "".join(f"{self.label}: {line}\n" for line in lines)
+
+    def last_line(self) -> str:
+        """Return the last line that the service has printed, empty where there is none."""
+        size = os.fstat(self._output).st_size
+        lines = os.pread(self._output, 4096, max(0, size - 4096)).decode(errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def stop(self) -> None:
         """End the service and wait until it has freed what it holds.
 
-        Raises ServiceError where it fails in that, or does not end.
+        Raises ServiceError where it fails in that, or does not end, SandboxError where the spawner has gone.
         """
         try:
             self.client.close()
-            status = self._process.wait(GRACE)
+            status = self._process.wait(self.grace)
             if status is None:
                 self._process.signal(9)
                 self._process.wait()
                 raise ServiceError(f"{self.label} did not end and was killed", code="service.stuck")
             if status != 0:
                 raise ServiceError(
-                    f"{self.label} ended with status {status}: {self.printed().strip() or 'no output'}",
+                    f"{self.label} ended with status {status}: {self.last_line() or 'no output'}",
                     code="service.exit",
                 )
         finally:
@@ -68,8 +85,8 @@ class Service:
 class Services:
     """The services of one stage, fetch or export: a context that ends them in reverse order.
 
-    ``directory`` is for their output files; ``show`` gets what they print; ``namespace`` is the mount
-    namespace that they live in.
+    ``directory`` is for their output files; ``show`` gets what they print; ``cancel`` ends a call that is
+    waiting for its reply; ``namespace`` is the mount namespace that they live in.
     """
 
     def __init__(
@@ -78,38 +95,44 @@ class Services:
         directory: Path,
         *,
         show: Callable[[str], None],
+        cancel: Cancel,
         environment: Mapping[str, str] | None = None,
         namespace: int | None = None,
     ) -> None:
         self._spawner = spawner
         self._directory = directory
         self._show = show
+        self._cancel = cancel
         self._environment = environment or {}
         self._namespace = namespace
         self._running: list[Service] = []
 
     def start(self, module: Module, uid: str) -> Service:
         """Start ``module`` as the service ``uid`` (``input/packages``)."""
-        ours, theirs = Socket.pair()
-        number = len(self._running)
-        output = os.open(
-            self._directory / f"service-{number}",
-            os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC,
-            0o600,
-        )
         own_sdk = sdk_of(module.path.parent.parent)
         environment = {**os.environ, **self._environment}
         environment["PYTHONPATH"] = str(own_sdk)
         environment["PYTHONUNBUFFERED"] = "1"
-        with theirs:
-            process = self._spawner.spawn(
-                [str(module.path), "--service-id", uid, "--service-fd", "3"],
-                env=environment,
-                fds={1: output, 2: output, 3: theirs.fileno()},
-                namespace=self._namespace,
-                python=own_sdk == SDK and is_python(module.path),
-                leashed=False,
+        python = own_sdk == SDK and is_python(module.path)
+        with contextlib.ExitStack() as undo:
+            output = os.open(
+                self._directory / f"service-{len(self._running)}",
+                os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC,
+                0o600,
             )
+            undo.callback(os.close, output)
+            ours, theirs = Socket.pair()
+            undo.enter_context(ours)
+            with theirs:
+                process = self._spawner.spawn(
+                    [str(module.path), "--service-id", uid, "--service-fd", "3"],
+                    env=environment,
+                    fds={1: output, 2: output, 3: theirs.fileno()},
+                    namespace=self._namespace,
+                    python=python,
+                    leashed=False,
+                )
+            undo.pop_all()
         service = Service(f"{uid} ({module.name})", ServiceClient(ours), process, output)
         self._running.append(service)
         return service
@@ -123,39 +146,44 @@ class Services:
     ) -> Any:
         """Call a method of ``service`` and return its reply.
 
-        Raises ServiceError where it fails.
+        Raises ServiceError where it fails, Cancelled when the run is cancelled meanwhile.
         """
         try:
-            reply, fds = service.client.call(method, arguments, on_signal=on_signal)
+            with self._cancel.stopping(service.client.stop):
+                reply, fds = service.client.call(method, arguments, on_signal=on_signal)
         except ServiceError as error:
-            self._show(service.printed())
+            self._show_output(service)
+            if self._cancel.is_set():
+                service.grace = STUCK_GRACE
+                raise Cancelled("cancelled") from error
+            if isinstance(error, RemoteError) and "\n" in error.value.strip():
+                # The error itself has room for its first line.
+                self._show(f"{service.label}: {error.value.strip()}\n")
+            last = service.last_line() if error.code == "service.gone" else None
             raise ServiceError(
-                f"{service.label}: {error.detail}",
+                f"{service.label}: {error.detail}" + (f" ({last})" if last else ""),
                 code=error.code,
                 hint=error.hint,
                 retryable=error.retryable,
             ) from error
         fds.close()
-        self._show(service.printed())
+        self._show_output(service)
         return reply
 
-    def cancel(self) -> None:
-        """Make every service end soon; may be called from another thread."""
-        for service in self._running:
-            service.client.stop()
+    def _show_output(self, service: Service) -> None:
+        for text in service.printed():
+            self._show(text)
 
     def stop(self) -> None:
-        """End all services, the last one first. Raises the first ServiceError after all have ended."""
-        first: ServiceError | None = None
+        """End all services, the last one first. Raises the first error after all have ended."""
+        first: OsbuildError | OSError | None = None
         while self._running:
             service = self._running.pop()
-            try:
-                service.stop()
-            except ServiceError as error:
-                first = first or error
-            finally:
-                self._show(service.printed())
-                service.close()
+            for step in (service.stop, partial(self._show_output, service), service.close):
+                try:
+                    step()
+                except (OsbuildError, OSError) as error:
+                    first = first or error
         if first is not None:
             raise first
 
@@ -167,7 +195,8 @@ class Services:
     ) -> None:
         try:
             self.stop()
-        except ServiceError:
+        except (OsbuildError, OSError):
+            # What came first is why the stage failed.
             if error is None:
                 raise
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -25,7 +24,14 @@ from osbuild_core.engine.plan import (
 from osbuild_core.engine.sdk import SDK, directory_digest, sdk_of
 from osbuild_core.engine.settings import Settings
 from osbuild_core.formats import load
-from osbuild_core.model.errors import Cancelled, ManifestError, ModuleError, StoreError, UsageError
+from osbuild_core.model.errors import (
+    Cancelled,
+    ManifestError,
+    ModuleError,
+    SandboxError,
+    StoreError,
+    UsageError,
+)
 from osbuild_core.model.events import Event, RunFinished, RunStarted, Sink
 from osbuild_core.model.manifest import Manifest
 from osbuild_core.model.plan import Plan
@@ -48,7 +54,10 @@ class Session:
         self.settings = settings or Settings()
         self.library = Library(self.settings.library or default_library())
         self.cancel = Cancel()
+        self.interrupted = False
         self._spawner: Spawner | None = None
+        self._store: Store | None = None
+        self._digests: Digests | None = None
         self._sink = sink
         self._sink_lock = threading.Lock()
         self._stack = contextlib.ExitStack()
@@ -65,6 +74,11 @@ class Session:
         """End what still runs and let go of the store."""
         self._stack.close()
 
+    def interrupt(self) -> None:
+        """Have the run end as soon as possible: its results come back as cancelled. For signal handlers too."""
+        self.interrupted = True
+        self.cancel.set()
+
     @property
     def spawner(self) -> Spawner:
         """What starts processes for this session."""
@@ -75,10 +89,14 @@ class Session:
                 self._spawner = self._stack.enter_context(Spawner(SDK))
             return self._spawner
 
-    @functools.cached_property
+    @property
     def store(self) -> Store:
         """The store. Raises StoreError where it cannot be used."""
-        return self._stack.enter_context(Store.open(self.settings.store, backend=self.settings.backend))
+        with self._lock:
+            if self._store is None:
+                opened = Store.open(self.settings.store, backend=self.settings.backend)
+                self._store = self._stack.enter_context(opened)
+            return self._store
 
     def emit(self, event: Event) -> None:
         """Hand an event to the sink."""
@@ -115,16 +133,19 @@ class Session:
             )
         return found
 
-    @functools.cached_property
+    @property
     def digests(self) -> Digests:
         """What keys need to know of this machine and library."""
-        return Digests(
-            module=lambda kind, name: self.module(kind, name).digest,
-            runner=lambda name: self.runner(name).digest,
-            sdk=directory_digest(sdk_of(self.library.path) / "osbuild"),
-            architecture=host.architecture(),
-            host=host.fingerprint(),
-        )
+        with self._lock:
+            if self._digests is None:
+                self._digests = Digests(
+                    module=lambda kind, name: self.module(kind, name).digest,
+                    runner=lambda name: self.runner(name).digest,
+                    sdk=directory_digest(sdk_of(self.library.path) / "osbuild"),
+                    architecture=host.architecture(),
+                    host=host.fingerprint(),
+                )
+            return self._digests
 
     # Manifests
 
@@ -186,7 +207,8 @@ class Session:
     ) -> RunResult:
         """Build and export; see :meth:`plan` for what. A failed stage is in the result, not raised.
 
-        Raises UsageError where exports have no ``output_directory``, and what :meth:`plan` raises.
+        Raises UsageError where exports have no ``output_directory``, SandboxError where we are not root, and
+        what :meth:`plan` raises.
         """
         if exports and output_directory is None:
             raise UsageError(
@@ -196,6 +218,7 @@ class Session:
             )
         plan = self.plan(manifest, exports=exports, pipelines=pipelines, checkpoint=checkpoint)
         self._check_items(manifest, plan)
+        self._check_possible(plan, output_directory)
         return self.run(manifest, plan, output_directory)
 
     def fetch(self, manifest: Manifest) -> RunResult:
@@ -217,6 +240,34 @@ class Session:
         result = Run(self, manifest, plan, output_directory).run(started)
         self.emit(RunFinished(result))
         return result
+
+    def _check_possible(self, plan: Plan, output_directory: Path | None) -> None:
+        """Refuse a plan that could only fail, before anything is fetched for it."""
+        for name, _, module in plan.exports:
+            if module is not None:
+                raise UsageError(
+                    f"the export {name!r} needs the export module {module.type}",
+                    code="usage.export-module",
+                    hint="only trees of pipelines can be exported, by the name of the pipeline",
+                )
+        if not (plan.todo or plan.exports):
+            return
+        from osbuild_core.sandbox.capabilities import held
+
+        if "CAP_SYS_ADMIN" not in held():
+            raise SandboxError(
+                "only root can build and export: stages and trees need mounts",
+                code="sandbox.not-root",
+                hint="inspect, plan, resolve and downloads work for every user",
+            )
+        if output_directory is not None:
+            try:
+                output_directory.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise UsageError(
+                    f"cannot make the output directory {output_directory}: {error.strerror}",
+                    code="usage.output-directory",
+                ) from error
 
     def _check_items(self, manifest: Manifest, plan: Plan) -> None:
         """Refuse a plan with stages that refer to something no source lists. Raises ManifestError."""

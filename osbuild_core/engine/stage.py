@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from osbuild_core.catalog.module import Module
 from osbuild_core.engine.buildroot import BuildRoot, new_api
+from osbuild_core.engine.failure import FAILURES, cancelled, failure_of
 from osbuild_core.engine.services import Services
 from osbuild_core.engine.trees import Trees
-from osbuild_core.model.errors import OsbuildError, ServiceError
+from osbuild_core.model.errors import ServiceError
 from osbuild_core.model.events import StageOutput
 from osbuild_core.model.manifest import Device, Input, Mount, Stage
 from osbuild_core.model.plan import PlannedStage
@@ -22,7 +23,7 @@ from osbuild_core.model.results import Failure, StageResult
 from osbuild_core.protocol.stage_api import arguments
 from osbuild_core.protocol.store_api import StoreServer
 from osbuild_core.sandbox import mounts
-from osbuild_core.sandbox.run import SandboxResult, run
+from osbuild_core.sandbox.run import TAIL, SandboxResult, run
 from osbuild_core.sandbox.spec import BIN, INPUTS, META, MOUNTS, TREE, Bind
 from osbuild_core.store.work import Work
 
@@ -46,11 +47,14 @@ class StageRun:
         self.planned = planned
         self.root = root
         self.work = work
-        # On the store's file system are only the inputs: files of the store are linked into them.
+        # On the store's file system are only the inputs, since files of the store are linked into them, and
+        # what services print, which may be much.
         self.scratch = work.directory / "scratch"
         self.frame = root.frame / f"stage-{planned.number}"
         self.epoch = epoch
         self._trees = trees
+        self._outcome: SandboxResult | None = None
+        self._metadata: Mapping[str, Any] | None = None
         self._log = work.log.open("ab", buffering=0)
 
     @property
@@ -75,21 +79,21 @@ class StageRun:
     def run(self) -> StageResult:
         """Run the stage; everything that it started has ended and is unmounted when this returns."""
         started = time.monotonic()
-        module = self.session.module(self.stage.kind, self.stage.type)
-        self.root.check_interpreter(module)
-        output, error, metadata = "", None, None
+        error = None
         try:
-            with self._log, contextlib.ExitStack() as stack:
-                stack.callback(self._check_unmounted)
-                outcome, meta = self._run_with_services(module)
-                output = outcome.output
-                error = self._failure(outcome)
-                metadata = read_metadata(meta) if error is None else None
-        except OsbuildError as problem:
-            place = problem.place or self.stage.path
-            error = Failure(problem.code, problem.detail, problem.hint, place)
+            with self._log, self._unmounting():
+                module = self.session.module(self.stage.kind, self.stage.type)
+                self.root.check_interpreter(module)
+                self._run_with_services(module)
+        except FAILURES as problem:
+            error = failure_of(problem, "running the stage", self.stage.path)
+        output = ""
+        if self._outcome is not None:
+            output = self._outcome.output
+            # What goes wrong with services afterwards may be no more than a consequence.
+            error = self._failure(self._outcome) or error
         if self.session.cancel.is_set() and error is not None:
-            error = Failure("cancelled", "cancelled", place=self.stage.path)
+            error = cancelled(self.stage.path)
         return StageResult(
             pipeline=self.planned.pipeline,
             number=self.planned.number,
@@ -99,19 +103,26 @@ class StageRun:
             output=output or (self._log_tail() if error else ""),
             log=str(self.work.log),
             error=error,
-            metadata=metadata,
+            metadata=self._metadata,
             seconds=time.monotonic() - started,
         )
 
     def _log_tail(self) -> str:
-        return self.work.log.read_text(errors="replace")[-8000:]
+        with self.work.log.open("rb") as log:
+            log.seek(-min(TAIL, log.seek(0, os.SEEK_END)), os.SEEK_END)
+            return log.read().decode(errors="replace")
 
-    def _check_unmounted(self) -> None:
-        busy = mounts.unmount_below(self.scratch) + mounts.unmount_below(self.frame)
+    @contextlib.contextmanager
+    def _unmounting(self) -> Iterator[None]:
+        """Unmount what services left. Raises ServiceError where that is in use, unless there is an error already."""
+        try:
+            yield
+        finally:
+            busy = mounts.unmount_below(self.scratch) + mounts.unmount_below(self.frame)
         if busy:
             raise ServiceError(f"{busy[0].name} could not be unmounted", code="service.mount-left")
 
-    def _run_with_services(self, module: Module) -> tuple[SandboxResult, Path]:
+    def _run_with_services(self, module: Module) -> None:
         api, dev = new_api(self.root, self.frame.name)
         (self.frame / "mounts").mkdir()
         self.inputs.mkdir()
@@ -121,7 +132,11 @@ class StageRun:
             Trees(self.session, self._trees, self.scratch) as trees,
             self._store_api(trees) as store_api,
             Services(
-                self.session.spawner, self.frame, show=self.note, namespace=self.root.namespace
+                self.session.spawner,
+                self.scratch,
+                show=self.note,
+                cancel=self.session.cancel,
+                namespace=self.root.namespace,
             ) as services,
         ):
             inputs = {i.name: self._map_input(services, i, store_api) for i in self.stage.inputs}
@@ -136,7 +151,9 @@ class StageRun:
                 mounts=shown_mounts,
             )
             (api / "arguments").write_text(json.dumps(document))
-            return self._sandbox(module, api, dev, meta), meta
+            self._outcome = self._sandbox(module, api, dev, meta)
+            if self._outcome.returncode == 0:
+                self._metadata = read_metadata(meta)
 
     @contextlib.contextmanager
     def _store_api(self, trees: Trees) -> Iterator[str]:
@@ -262,7 +279,7 @@ class StageRun:
         """Return why the stage failed, None where it did not."""
         place = self.stage.path
         if outcome.cancelled:
-            return Failure("cancelled", "cancelled", place=place)
+            return cancelled(place)
         if outcome.timed_out:
             limit = self.session.settings.stage_timeout
             return Failure("stage.timeout", f"did not end within {limit:g} s", "raise --stage-timeout", place)
@@ -273,8 +290,9 @@ class StageRun:
             value = data["value"].strip()
             detail = f"{data['type']}: {value.splitlines()[0]}" if value else data["type"]
             return Failure("stage.exception", detail, place=place, data=data)
-        if outcome.returncode > 128:
-            return Failure("stage.killed", f"was ended by signal {outcome.returncode - 128}", place=place)
+        if outcome.returncode > 128 or outcome.returncode < 0:
+            number = outcome.returncode % 128 if outcome.returncode > 0 else -outcome.returncode
+            return Failure("stage.killed", f"was ended by signal {number}", place=place)
         return Failure("stage.exit", f"ended with status {outcome.returncode}", place=place)
 
 

@@ -49,8 +49,8 @@ def bind(source: Path, target: Path) -> None:
     mount(str(source), target, None, MS_BIND | MS_REC)
 
 
-def tmpfs(target: Path, *, mode: str = "0755", size: str = "64m") -> None:
-    """Mount an empty tmpfs that can hold device nodes. Raises OSError."""
+def tmpfs(target: Path, *, mode: str = "0755", size: str = "50%") -> None:
+    """Mount an empty tmpfs that can hold device nodes; it takes memory only as it fills. Raises OSError."""
     mount("tmpfs", target, "tmpfs", MS_NOSUID, f"mode={mode},size={size}")
 
 

@@ -1,4 +1,4 @@
-"""Runs one sandbox to its end: output, deadline, cancellation, and the exception that a stage reports."""
+"""Runs one program to its end, in a sandbox or not: output, deadline, cancellation, what a stage reports."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import select
 import shutil
 import signal
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import IO
@@ -26,9 +26,14 @@ TAIL = 31_000
 CHUNK = 65_536
 
 
+LONGEST_WAIT = 3600.0
+"""Seconds; poll() has no room for any number, and nobody minds waking up once an hour."""
+
+
 @dataclass(frozen=True, slots=True)
 class SandboxResult:
-    """How a sandboxed program ended. ``exception`` is what the stage sent, as it sent it."""
+    """How a program ended. ``returncode`` is negative where a signal ended the program itself; of what runs
+    in a sandbox it is 128 more than the signal. ``exception`` is what the stage sent, as it sent it."""
 
     returncode: int
     output: str
@@ -103,25 +108,53 @@ def run(
 
     Raises SandboxError where it cannot be started.
     """
-    with ExceptionSocket(api / "osbuild") as exceptions, contextlib.ExitStack() as stack:
+    with ExceptionSocket(api / "osbuild") as exceptions:
+        result = run_program(
+            spawner,
+            bubblewrap_argv(spec, bubblewrap(), selinux=os.path.ismount("/sys/fs/selinux")),
+            environment=dict(spec.environment),
+            output=Output(log, show),
+            timeout=spec.timeout,
+            namespace=namespace,
+            cancel=cancel,
+        )
+        return replace(result, exception=exceptions.collect())
+
+
+def run_program(
+    spawner: Spawner,
+    argv: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    output: Output,
+    timeout: float | None = None,
+    namespace: int | None = None,
+    cancel: int | None = None,
+) -> SandboxResult:
+    """Run ``argv`` as it is and wait for its end; see :func:`run` for the rest.
+
+    It is gone when this returns or raises, and when we are killed. Raises SandboxError, and what ``output``
+    raises.
+    """
+    with contextlib.ExitStack() as stack:
         reading, writing = os.pipe2(os.O_CLOEXEC)
         stack.callback(os.close, reading)
         try:
-            process = spawner.spawn(
-                bubblewrap_argv(spec, bubblewrap(), selinux=os.path.ismount("/sys/fs/selinux")),
-                env=dict(spec.environment),
-                fds={1: writing, 2: writing},
-                namespace=namespace,
-            )
+            process = spawner.spawn(argv, env=environment, fds={1: writing, 2: writing}, namespace=namespace)
         finally:
             os.close(writing)
         stack.callback(process.close)
-        output = Output(log, show)
-        timed_out, cancelled = _follow(process, reading, output, spec.timeout, cancel)
+        try:
+            timed_out, cancelled = _follow(process, reading, output, timeout, cancel)
+        except BaseException:
+            # The output could not be written: what it is about has to be gone all the same.
+            process.signal(signal.SIGKILL)
+            process.wait()
+            raise
         returncode = process.wait()
         assert returncode is not None
         _drain(reading, output)
-        return SandboxResult(returncode, output.tail(), timed_out, cancelled, exceptions.collect())
+        return SandboxResult(returncode, output.tail(), timed_out, cancelled)
 
 
 def _follow(
@@ -135,7 +168,9 @@ def _follow(
     for fd in (status, reading) if cancel is None else (status, reading, cancel):
         poll.register(fd, select.POLLIN)
     while True:
-        wait = None if deadline is None or timed_out else max(0.0, deadline - time.monotonic()) * 1000
+        wait = None
+        if deadline is not None and not timed_out:
+            wait = min(max(0.0, deadline - time.monotonic()), LONGEST_WAIT) * 1000
         events = dict(poll.poll(wait))
         # Checked each time round, so that a stage which never stops printing meets its deadline too.
         if deadline is not None and not timed_out and time.monotonic() >= deadline:

@@ -31,17 +31,22 @@ class Process:
         if self.returncode is None:
             self.status_socket.settimeout(timeout)
             try:
-                packet = self.status_socket.recv(4096)
+                packet = self._receive()
             except TimeoutError:
                 return None
-            except ConnectionError:
-                packet = b""
             if not packet:
                 raise SandboxError(
                     "the spawner process has gone", code="sandbox.spawner", hint="was it killed? run again"
                 )
             self.returncode = int(json.loads(packet)["status"])
         return self.returncode
+
+    def _receive(self) -> bytes:
+        try:
+            return self.status_socket.recv(4096)
+        except ConnectionResetError:
+            # A signal that the spawner did not come to read is reported before the status that it sent.
+            return self.status_socket.recv(4096)
 
     def signal(self, number: int) -> None:
         """Send a signal to the process and its group; no error where it has ended."""

@@ -276,6 +276,8 @@ def orphans() -> list[int]:
 def main(argv: list[str]) -> None:
     control = socket.socket(fileno=int(argv[1]))
     control.set_inheritable(False)
+    # The user's own must not show in what is built.
+    os.umask(0o022)
     sys.path.insert(0, argv[2])
     prctl.set_child_subreaper(1)
     prctl.set_name("osbuild-spawner")

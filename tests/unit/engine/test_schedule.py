@@ -110,3 +110,32 @@ def test_an_exception_is_raised_after_all_have_ended():
     with pytest.raises(ValueError, match="a bug"):
         flag.run([Task("slow", slow), Task("broken", broken)])
     assert ended == ["slow"]
+
+
+@pytest.mark.parametrize("where", ["start", "cancelled"])
+def test_an_interruption_at_any_point_waits_for_what_runs(where):
+    flag = Flag()
+    ended = []
+    asked = []
+
+    def slow() -> bool:
+        flag.event.wait(30)
+        ended.append("slow")
+        return True
+
+    def cancelled() -> bool:
+        asked.append(1)
+        if where == "cancelled" and len(asked) == 2:
+            raise KeyboardInterrupt
+        return flag.event.is_set()
+
+    class Interrupted(frozenset[str]):
+        def __iter__(self):
+            raise KeyboardInterrupt
+
+    tasks = [Task("slow", slow), Task("quick", lambda: True)]
+    if where == "start":
+        tasks.append(Task("third", lambda: True, Interrupted()))
+    with pytest.raises(KeyboardInterrupt):
+        run_tasks(tasks, {"": 3}, keep_going=False, cancel=flag.event.set, cancelled=cancelled)
+    assert ended == ["slow"]

@@ -1,0 +1,52 @@
+"""A session that shows its progress, and that signals end in good order."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+
+from osbuild_core.cli.start import cancelling
+from osbuild_core.engine.session import Session
+from osbuild_core.engine.settings import Settings
+from osbuild_core.model.events import Event, PipelineStarted, Sink, SourceStarted, Warned
+
+
+@contextlib.contextmanager
+def watched_session(settings: Settings, *, verbose: bool = False, quiet: bool = False) -> Iterator[Session]:
+    """Open a session whose run a signal cancels; raises KeyboardInterrupt or Terminated once it is closed."""
+    with renderer(verbose=verbose, quiet=quiet) as sink:
+        session = Session(settings, sink)
+        # Outermost, so that closing the session is not interrupted either.
+        with cancelling(session.interrupt), session:
+            yield session
+
+
+@contextlib.contextmanager
+def renderer(*, verbose: bool, quiet: bool) -> Iterator[Sink | None]:
+    """Give the sink that shows progress as the terminal, or the lack of one, wants it."""
+    if quiet:
+        yield None
+    elif sys.stderr.isatty() and not verbose:
+        with contextlib.ExitStack() as stack:
+            yield _bars_when_needed(stack)
+    else:
+        from osbuild_core.cli.lines import Lines
+
+        yield Lines(verbose=verbose)
+
+
+def _bars_when_needed(stack: contextlib.ExitStack) -> Sink:
+    """Return a sink that sets up the bars with the first thing that runs: a build that finds all in the store
+    has nothing to show, and is over sooner than they are imported."""
+    bars: list[Sink] = []
+
+    def sink(event: Event) -> None:
+        if isinstance(event, PipelineStarted | SourceStarted | Warned) and not bars:
+            from osbuild_core.cli.bars import Bars
+
+            bars.append(stack.enter_context(Bars()))
+        for each in bars:
+            each(event)
+
+    return sink

@@ -1,0 +1,99 @@
+"""From the start of a command line to its exit status: errors, signals, standard streams."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import NoReturn
+
+INTERRUPTED = 130
+TERMINATED = 143
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived: unwind, clean up, and end with status 143."""
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def start(entry: Callable[[], int]) -> NoReturn:
+    """Run ``entry`` as this process and exit."""
+    _open_standard_streams()
+    status = run(entry)
+    # All is said and done: what arrives from here on would only make a traceback.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(status)
+
+
+def run(entry: Callable[[], int]) -> int:
+    """Return the exit status of ``entry``: its own, 130 after SIGINT, 143 after SIGTERM, 2 for a manifest that
+    is refused and 1 for any other error, which is printed."""
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        status = entry()
+        sys.stdout.flush()
+        return status
+    except KeyboardInterrupt:
+        return _say("Aborted", INTERRUPTED)
+    except Terminated:
+        return _say("Terminated", TERMINATED)
+    except BrokenPipeError:
+        # Whoever read our output has gone; nothing is left to be said to them, not even on the way out.
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        from osbuild_core.cli.report import as_error, print_error
+
+        known = as_error(error)
+        if known is None:
+            raise
+        print_error(known)
+        return 2 if known.code.startswith("manifest.") else 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _say(text: str, status: int) -> int:
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr)
+    return status
+
+
+@contextlib.contextmanager
+def cancelling(interrupt: Callable[[], None]) -> Iterator[None]:
+    """Call ``interrupt`` when SIGINT or SIGTERM arrives, once or more, and raise what it means at the end.
+
+    An exception at any point would be a risk for a run of several threads, and for the cleaning up after it.
+    """
+    arrived: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        arrived.append(number)
+        interrupt()
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if arrived:
+            raise KeyboardInterrupt if arrived[0] == signal.SIGINT else Terminated
+
+
+def _open_standard_streams() -> None:
+    """Open those that we were started without: else a pipe or a lock file gets their numbers, and our output."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(fd, True)
+    os.close(fd)
+    for name, number, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115

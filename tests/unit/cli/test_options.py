@@ -1,0 +1,72 @@
+"""Sizes, manifests as files, errors as JSON."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from osbuild_core.cli.commands import COMMANDS, group
+from osbuild_core.cli.documents import read_manifest
+from osbuild_core.cli.options import parse_size
+from osbuild_core.model.errors import ManifestError, OsbuildError, UsageError
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("1024", 1024), ("5B", 5), ("2kB", 2000), ("20GiB", 20 << 30), ("1 MB", 10**6), ("unlimited", None)],
+)
+def test_sizes(text, size):
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "GB", "-1", "1.5GB", "5 Gb", "5 GB GB", "0x10"])
+def test_what_is_no_size(text):
+    with pytest.raises(UsageError) as caught:
+        parse_size(text)
+    assert caught.value.code == "usage.size"
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "code"),
+    [
+        (b"\xff\xfe{", UsageError, "usage.manifest"),
+        (b"{", ManifestError, "manifest.json"),
+        (b"", ManifestError, "manifest.json"),
+        (b"[" * 100_000, ManifestError, "manifest.json"),
+        (None, UsageError, "usage.manifest"),
+    ],
+)
+def test_a_file_that_is_no_manifest(tmp_path, data, kind, code):
+    path = tmp_path / "manifest.json"
+    if data is not None:
+        path.write_bytes(data)
+    with pytest.raises(kind) as caught:
+        read_manifest(str(path))
+    assert caught.value.code == code
+    assert str(path) in caught.value.detail
+
+
+def test_a_template_is_recognised(tmp_path):
+    path = tmp_path / "os.yaml"
+    path.write_text("pipelines: []\n")
+    with pytest.raises(ManifestError) as caught:
+        read_manifest(str(path))
+    assert f"osbuild-core resolve {path}" in caught.value.issues[0].hint
+
+
+@pytest.mark.parametrize("command", ["plan", "build"])
+def test_with_json_an_error_is_json_too(tmp_path, command):
+    missing = str(tmp_path / "no.json")
+    result = CliRunner().invoke(group, [command, "--json", "--store", str(tmp_path / "store"), missing])
+    assert isinstance(result.exception, OsbuildError)
+    assert json.loads(result.stdout)["errors"][0]["code"] == "usage.manifest"
+    assert CliRunner().invoke(group, [command, missing]).stdout == ""
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command):
+    result = CliRunner().invoke(group, [command, "--help"])
+    assert result.exit_code == 0
+    assert "Usage:" in result.output

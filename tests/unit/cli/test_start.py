@@ -1,0 +1,80 @@
+"""Exit statuses, and signals while something runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from osbuild_core.cli.resolve import write
+from osbuild_core.cli.start import Terminated, cancelling, run
+from osbuild_core.model.errors import Issue, ManifestError, UsageError
+
+
+def raising(error):
+    def entry():
+        raise error
+
+    return entry
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "text"),
+    [
+        (KeyboardInterrupt(), 130, "Aborted\n"),
+        (Terminated(), 143, "Terminated\n"),
+        (UsageError("wrong", hint="so"), 1, "error: wrong (so)\n"),
+        (ManifestError([Issue("bad", ("sources",))]), 2, "error: sources: bad\n"),
+        (PermissionError(13, "Permission denied", "/x"), 1, "error: Permission denied: /x\n"),
+    ],
+)
+def test_what_ends_a_command_has_its_status_and_its_line(error, status, text, capsys):
+    assert run(raising(error)) == status
+    assert capsys.readouterr().err == text
+
+
+def test_a_bug_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError):
+        run(lambda: 1 // 0)
+
+
+@pytest.mark.parametrize(
+    ("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)]
+)
+def test_a_signal_is_raised_at_the_end_only(number, error):
+    calls = []
+    before = signal.getsignal(number)
+
+    def work():
+        with cancelling(lambda: calls.append("interrupted")):
+            os.kill(os.getpid(), number)
+            os.kill(os.getpid(), signal.SIGINT)
+            calls.append("went on")
+            raise ValueError("a consequence")
+
+    with pytest.raises(error):
+        work()
+    assert calls == ["interrupted", "interrupted", "went on"]
+    assert signal.getsignal(number) is before
+
+
+def test_without_a_signal_nothing_is_raised():
+    with cancelling(lambda: None):
+        pass
+
+
+def test_a_manifest_is_written_whole_and_replaces_only_files(tmp_path):
+    target, link = tmp_path / "manifest.json", tmp_path / "link.json"
+    target.write_text("old")
+    link.symlink_to(target)
+    write("new", link.resolve())
+    assert link.is_symlink() and target.read_text() == "new"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.json", "manifest.json"]
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    write("text", fifo)
+    assert os.read(reading, 99) == b"text"
+    assert fifo.is_fifo()
+    os.close(reading)
