@@ -57,9 +57,10 @@ class Bars:
                     self._sources[kind] = progress.add_task(f"fetch {kind}", total=items, now="")
                 else:
                     progress.update(task, total=(progress.tasks[task].total or 0) + items)
-            case events.SourceProgress(type=kind, received=received, expected=expected, item=item):
+            case events.SourceProgress(type=kind, done=done, received=received, expected=expected):
                 now = f"{size(received)} of {size(expected)}" if expected else size(received)
-                progress.update(self._sources[kind], now=now, advance=1 if item is not None else 0)
+                before = int(progress.tasks[self._sources[kind]].fields.get("before", 0))
+                progress.update(self._sources[kind], now=now, completed=before + done)
             case events.SourceFinished(result=result):
                 self._finish_source(result)
             case events.Warned(message=message):

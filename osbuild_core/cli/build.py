@@ -10,7 +10,7 @@ import click
 
 from osbuild_core.cli.documents import print_json, read_manifest
 from osbuild_core.cli.lines import seconds
-from osbuild_core.cli.options import Size, json_option, store_options
+from osbuild_core.cli.options import Mirror, Size, json_option, store_options
 from osbuild_core.cli.progress import watched_session
 from osbuild_core.cli.report import failure_document, failure_lines
 from osbuild_core.engine.settings import Settings, default_jobs
@@ -39,6 +39,14 @@ from osbuild_core.model.results import PipelineResult, RunResult
     metavar="SECONDS",
     help="Longest run of a stage.",
 )
+@click.option(
+    "--mirror",
+    "mirrors",
+    type=Mirror(),
+    multiple=True,
+    metavar="URL=URL",
+    help="Where to look for what cannot be fetched: for addresses that begin with the first, the second.",
+)
 @click.option("--verbose", "-v", is_flag=True, help="Show what stages print.")
 @click.option("--quiet", "-q", is_flag=True, help="Show errors only.")
 @json_option
@@ -53,13 +61,15 @@ def command(
     checkpoint: tuple[str, ...],
     libdir: Path | None,
     store_backend: str | None,
+    mirrors: tuple[tuple[str, str], ...],
     **settings: Any,
 ) -> int:
     """Build MANIFEST (a file, or - for standard input).
 
     Without --export every pipeline that no other uses is built and kept in the store.
     """
-    chosen = Settings(library=libdir, backend=store_backend, **settings)
+    instead = tuple((prefix, tuple(m for p, m in mirrors if p == prefix)) for prefix in dict(mirrors))
+    chosen = Settings(library=libdir, backend=store_backend, mirrors=instead, **settings)
     document = read_manifest(manifest)
     with watched_session(chosen, verbose=verbose, quiet=quiet or as_json) as session:
         loaded = session.load(document)

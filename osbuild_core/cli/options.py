@@ -49,6 +49,20 @@ class Size(click.ParamType[int | None]):
             self.fail(f"{error.detail} ({error.hint})", param, ctx)
 
 
+class Mirror(click.ParamType[tuple[str, str]]):
+    """Two addresses: what the manifest has begins with the first, the second is to be tried in its place."""
+
+    name = "mirror"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        prefix, equals, mirror = str(value).partition("=")
+        if not equals or "://" not in prefix or "://" not in mirror:
+            self.fail(f"{value!r} is not like http://archive/debian=http://mirror/debian", param, ctx)
+        return prefix, mirror
+
+
 def store_options(function: F) -> F:
     """Add the options that say which store and which modules are used."""
     for option in (

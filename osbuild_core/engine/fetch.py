@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from osbuild_core.engine.failure import FAILURES, cancelled, failure_of
 from osbuild_core.engine.services import Services
 from osbuild_core.model.events import SourceFinished, SourceProgress, SourceStarted
-from osbuild_core.model.manifest import Source
+from osbuild_core.model.manifest import Manifest, Source
 from osbuild_core.model.plan import Fetch
 from osbuild_core.model.results import Failure, SourceItemResult, SourceResult
 from osbuild_core.protocol.source_api import Downloaded, download, parse_downloaded, parse_progress
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from osbuild_core.engine.session import Session
 
 
-def run_fetch(session: Session, source: Source, fetch: Fetch) -> SourceResult:
+def run_fetch(session: Session, manifest: Manifest, fetch: Fetch) -> SourceResult:
     """Fetch the items of ``fetch`` that the store lacks. What failed is in the result, not raised."""
     started = time.monotonic()
+    source = manifest.sources[fetch.source]
     sources = session.store.sources
     session.emit(SourceStarted(source.type, len(fetch.checksums)))
     items: tuple[SourceItemResult, ...] = ()
@@ -29,7 +30,8 @@ def run_fetch(session: Session, source: Source, fetch: Fetch) -> SourceResult:
         missing = {c: source.items[c] for c in fetch.checksums if not sources.has(c)}
         items = tuple(SourceItemResult(c, True, cached=True) for c in fetch.checksums if c not in missing)
         if missing:
-            done = _download(session, source, missing)
+            expected = sum(manifest.size_of(checksum) for checksum in missing)
+            done = _download(session, source, missing, expected)
             items, output = items + done.items, done.output
             error = _failure(source, done)
     except FAILURES as problem:
@@ -43,14 +45,13 @@ def run_fetch(session: Session, source: Source, fetch: Fetch) -> SourceResult:
     return result
 
 
-def _download(session: Session, source: Source, missing: dict[str, Any]) -> Downloaded:
+def _download(session: Session, source: Source, missing: dict[str, Any], expected: int) -> Downloaded:
     def progress(value: Any) -> None:
         update = parse_progress(value)
         if update is not None:
+            total = update.expected or expected
             session.emit(
-                SourceProgress(
-                    source.type, update.done, update.total, update.received, update.expected, update.item
-                )
+                SourceProgress(source.type, update.done, update.total, update.received, total, update.item)
             )
 
     printed: list[str] = []

@@ -93,15 +93,13 @@ class Run:
         fetch = self.plan.fetches[number]
         from osbuild_core.engine.fetch import run_fetch
 
-        result = run_fetch(self.session, self.manifest.sources[fetch.source], fetch)
+        result = run_fetch(self.session, self.manifest, fetch)
         with self._lock:
             self._sources[number] = result
         return result.success
 
     def _pipeline(self, planned: PlannedPipeline) -> bool:
-        from osbuild_core.engine.local import LocalExecutor
-
-        result = LocalExecutor(self.session).run_pipeline(self.plan, planned)
+        result = self.session.executor.run_pipeline(self.plan, planned)
         with self._lock:
             self._pipelines[planned.name] = result
         return result.success

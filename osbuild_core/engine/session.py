@@ -39,6 +39,7 @@ from osbuild_core.model.results import RunResult
 from osbuild_core.store.store import Store
 
 if TYPE_CHECKING:
+    from osbuild_core.model.executor import Executor
     from osbuild_core.sandbox.spawner import Spawner
     from osbuild_core.store.lease import Lease
 
@@ -47,10 +48,16 @@ class Session:
     """Owns the store, the module library, the spawner and the stream of events.
 
     A context manager. ``sink`` gets the events, one at a time, from whichever thread they come.
-    Opening raises ModuleError for a library that is none; the store is opened when it is first used.
+    ``executor`` carries pipelines out (None: this machine does). Opening raises ModuleError for a library
+    that is none; the store is opened when it is first used.
     """
 
-    def __init__(self, settings: Settings | None = None, sink: Sink | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        sink: Sink | None = None,
+        executor: Executor | None = None,
+    ) -> None:
         self.settings = settings or Settings()
         self.library = Library(self.settings.library or default_library())
         self.cancel = Cancel()
@@ -58,10 +65,11 @@ class Session:
         self._spawner: Spawner | None = None
         self._store: Store | None = None
         self._digests: Digests | None = None
+        self._executor = executor
         self._sink = sink
         self._sink_lock = threading.Lock()
         self._stack = contextlib.ExitStack()
-        self._stack.callback(self.cancel.close)
+        self._stack.callback(self._close_cancel)
         self._lock = threading.RLock()
 
     def __enter__(self) -> Session:
@@ -73,6 +81,10 @@ class Session:
     def close(self) -> None:
         """End what still runs and let go of the store."""
         self._stack.close()
+
+    def _close_cancel(self) -> None:
+        # Not bound early: each run after a failed one has a new one.
+        self.cancel.close()
 
     def interrupt(self) -> None:
         """Have the run end as soon as possible: its results come back as cancelled. For signal handlers too."""
@@ -88,6 +100,15 @@ class Session:
 
                 self._spawner = self._stack.enter_context(Spawner(SDK))
             return self._spawner
+
+    @property
+    def executor(self) -> Executor:
+        """What carries pipelines out."""
+        if self._executor is None:
+            from osbuild_core.engine.local import LocalExecutor
+
+            self._executor = LocalExecutor(self)
+        return self._executor
 
     @property
     def store(self) -> Store:
@@ -226,9 +247,13 @@ class Session:
         return self.run(manifest, Plan((), fetch_everything(manifest)), None)
 
     def run(self, manifest: Manifest, plan: Plan, output_directory: Path | None) -> RunResult:
-        """Carry out ``plan``."""
+        """Carry out ``plan``. One run at a time."""
         from osbuild_core.engine.run import Run
 
+        if self.cancel.is_set() and not self.interrupted:
+            # A failure ended the run before; that is over.
+            self.cancel.close()
+            self.cancel = Cancel()
         started = time.monotonic()
         self.emit(
             RunStarted(

@@ -155,6 +155,13 @@ class Manifest:
             raise KeyError(name_or_id)
         return pipeline
 
+    def size_of(self, checksum: str) -> int:
+        """Return the bytes of a source item where the manifest's metadata tells, as what we resolved does; else 0."""
+        resolved = (self.metadata or {}).get("resolve")
+        sizes = resolved.get("sizes") if isinstance(resolved, dict) else None
+        size = sizes.get(checksum) if isinstance(sizes, dict) else None
+        return size if isinstance(size, int) else 0
+
     def inputs_of(self, stage: Stage) -> Iterator[Pipeline]:
         """Yield the pipelines whose trees ``stage`` takes as inputs."""
         for item in stage.inputs:

@@ -32,7 +32,7 @@ class PlannedPipeline(NamedTuple):
     Stages from ``first`` on run; ``base`` is the key of the tree that they start from (None: an empty
     one). ``pipelines`` and ``fetches`` are what has to be there first. ``build_key`` is the key of the
     build pipeline's tree (None: the host). ``trees`` maps the ids of the pipelines that its stages
-    take as inputs to keys; ``readers`` counts the pipelines of the plan that read this one's tree.
+    take as inputs to keys.
     """
 
     pipeline: Pipeline
