@@ -117,6 +117,8 @@ def run(
             timeout=spec.timeout,
             namespace=namespace,
             cancel=cancel,
+            # bubblewrap is told to die with its parent.
+            guarded=True,
         )
         return replace(result, exception=exceptions.collect())
 
@@ -130,6 +132,7 @@ def run_program(
     timeout: float | None = None,
     namespace: int | None = None,
     cancel: int | None = None,
+    guarded: bool = False,
 ) -> SandboxResult:
     """Run ``argv`` as it is and wait for its end; see :func:`run` for the rest.
 
@@ -140,7 +143,13 @@ def run_program(
         reading, writing = os.pipe2(os.O_CLOEXEC)
         stack.callback(os.close, reading)
         try:
-            process = spawner.spawn(argv, env=environment, fds={1: writing, 2: writing}, namespace=namespace)
+            process = spawner.spawn(
+                argv,
+                env=environment,
+                fds={1: writing, 2: writing},
+                namespace=namespace,
+                guarded=guarded,
+            )
         finally:
             os.close(writing)
         stack.callback(process.close)

@@ -101,6 +101,7 @@ class Spawner:
         namespace: int | None = None,
         python: bool = False,
         leashed: bool = True,
+        guarded: bool = False,
         cwd: str = "/",
     ) -> Process:
         """Start ``argv`` with the descriptors ``fds`` (number there: descriptor here).
@@ -119,6 +120,7 @@ class Spawner:
             namespace=len(passed) - 1 if namespace is not None else None,
             python=python,
             leashed=leashed,
+            guarded=guarded,
             cwd=cwd,
         )
         with theirs, self._lock:

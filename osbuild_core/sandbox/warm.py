@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import select
@@ -20,13 +21,19 @@ import socket
 import sys
 import time
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import prctl
 
 from osbuild_core.protocol.spawn import FDS_MAX, PACKET_MAX, SpawnRequest
 
 CLONE_NEWNS = 0x00020000
+
+OURS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGCHLD)
+"""Signals that we treat in our own way, and that what we start gets back as they were."""
+
+FAILED = 126
+"""The status of what could not be started."""
 
 GRACE = 10.0
 """Seconds that host services get to free what they hold once the engine has gone."""
@@ -50,6 +57,7 @@ class Spawner:
         self.children: dict[int, Child] = {}
         self.poll = select.poll()
         self.ending: list[Child] = []
+        self.home = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         self.by_fd: dict[int, Child] = {}
         self.wake, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
@@ -75,21 +83,59 @@ class Spawner:
 
     def serve(self) -> bool:
         """Start what one request asks for; False at the end of the stream."""
-        packet, fds, _, _ = socket.recv_fds(self.control, PACKET_MAX, FDS_MAX)
+        packet, fds, _, _ = socket.recv_fds(self.control, PACKET_MAX, FDS_MAX, socket.MSG_CMSG_CLOEXEC)
         if not packet:
             return False
         request = SpawnRequest.decode(packet)
         status = socket.socket(fileno=fds[0])
-        pid = os.fork()
-        if pid == 0:
-            self.become(request, fds)
+        if request.guarded:
+            pid = self.execute(request, fds)
+        else:
+            pid = os.fork()
+            if pid == 0:
+                self.become(request, fds)
         for fd in fds[1:]:
             os.close(fd)
+        if pid is None:
+            status.send(json.dumps({"status": FAILED}).encode())
+            status.close()
+            return True
         child = Child(pid, status, request.leashed)
         self.children[pid] = child
         self.by_fd[status.fileno()] = child
         self.poll.register(status, select.POLLIN)
         return True
+
+    def execute(self, request: SpawnRequest, fds: list[int]) -> int | None:
+        """Start a program without a fork of ourselves, which takes four times as long; None where it fails.
+
+        The new process is in the namespace that we are in at that moment.
+        """
+        present = {number: fds[index] for number, index in request.fds.items()}
+        floor = max(present) + 1
+        # Out of the way first: a target number may be the present number of another descriptor.
+        moved = {number: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, floor) for number, fd in present.items()}
+        actions: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)]
+        actions += [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in moved.items()]
+        try:
+            if request.namespace is not None:
+                enter(fds[request.namespace])
+            return os.posix_spawn(
+                request.argv[0],
+                list(request.argv),
+                dict(request.env),
+                file_actions=actions,
+                setsid=True,
+                setsigdef=OURS,
+            )
+        except OSError as error:
+            with contextlib.suppress(OSError, KeyError):
+                os.write(present[2], f"cannot start {request.argv[0]}: {error.strerror}\n".encode())
+            return None
+        finally:
+            enter(self.home)
+            for fd in moved.values():
+                os.close(fd)
 
     def hear(self, child: Child) -> None:
         try:
@@ -176,7 +222,7 @@ class Spawner:
 
     def become(self, request: SpawnRequest, fds: list[int]) -> NoReturn:
         """In the new process: turn into what was asked for."""
-        code = 126
+        code = FAILED
         try:
             self.settle(request, fds)
             if request.python:
@@ -197,19 +243,25 @@ class Spawner:
         parent = os.getppid()
         os.setsid()
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGCHLD):
+        for number in OURS:
             signal.signal(number, signal.SIG_DFL)
         if request.leashed:
             prctl.set_pdeathsig(signal.SIGKILL)
             if os.getppid() != parent:
-                os._exit(126)
-        if request.namespace is not None and _libc.setns(fds[request.namespace], CLONE_NEWNS) != 0:
-            raise OSError(ctypes.get_errno(), "cannot enter the mount namespace")
+                os._exit(FAILED)
+        if request.namespace is not None:
+            enter(fds[request.namespace])
         place_descriptors({number: fds[index] for number, index in request.fds.items()})
         os.chdir(request.cwd)
         if request.python:
             os.environ.clear()
             os.environ.update(request.env)
+
+
+def enter(namespace: int) -> None:
+    """Enter a mount namespace (setns(2)). Raises OSError."""
+    if _libc.setns(namespace, CLONE_NEWNS) != 0:
+        raise OSError(ctypes.get_errno(), "cannot enter the mount namespace")
 
 
 def place_descriptors(wanted: dict[int, int]) -> None:
@@ -218,7 +270,7 @@ def place_descriptors(wanted: dict[int, int]) -> None:
     targets = {0: null, **wanted}
     # Out of the way first: a target number may be the present number of another descriptor.
     floor = max(targets) + 1
-    moved = {number: fcntl_dup(fd, floor) for number, fd in targets.items()}
+    moved = {number: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, floor) for number, fd in targets.items()}
     for number, fd in moved.items():
         os.dup2(fd, number, inheritable=True)
     previous = -1
@@ -228,12 +280,6 @@ def place_descriptors(wanted: dict[int, int]) -> None:
             os.closerange(previous + 1, number)
         previous = number
     os.closerange(previous + 1, os.sysconf("SC_OPEN_MAX"))
-
-
-def fcntl_dup(fd: int, floor: int) -> int:
-    import fcntl
-
-    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, floor)
 
 
 def run_module(argv: list[str]) -> int:
