@@ -62,6 +62,11 @@ class StageRun:
         return self.planned.stage
 
     @property
+    def _served(self) -> bool:
+        """Whether the stage has services; if not, nothing is mounted or linked for it."""
+        return bool(self.stage.inputs or self.stage.devices or self.stage.mounts)
+
+    @property
     def inputs(self) -> Path:
         """The directory that the sandbox sees as the inputs."""
         return (self.scratch if self.stage.inputs else self.frame) / "inputs"
@@ -115,6 +120,9 @@ class StageRun:
     @contextlib.contextmanager
     def _unmounting(self) -> Iterator[None]:
         """Unmount what services left. Raises ServiceError where that is in use, unless there is an error already."""
+        if not self._served:
+            yield
+            return
         try:
             yield
         finally:
@@ -124,6 +132,8 @@ class StageRun:
 
     def _run_with_services(self, module: Module) -> None:
         api, dev = new_api(self.root, self.frame.name)
+        if self._served:
+            self.scratch.mkdir()
         (self.frame / "mounts").mkdir()
         self.inputs.mkdir()
         meta = self.frame / "meta"

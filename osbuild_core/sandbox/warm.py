@@ -83,7 +83,10 @@ class Spawner:
 
     def serve(self) -> bool:
         """Start what one request asks for; False at the end of the stream."""
-        packet, fds, _, _ = socket.recv_fds(self.control, PACKET_MAX, FDS_MAX, socket.MSG_CMSG_CLOEXEC)
+        packet, fds, _, _ = socket.recv_fds(self.control, PACKET_MAX, FDS_MAX)
+        for fd in fds:
+            # Its parameter for flags does nothing before Python 3.12.
+            os.set_inheritable(fd, False)
         if not packet:
             return False
         request = SpawnRequest.decode(packet)

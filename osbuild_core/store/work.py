@@ -27,7 +27,7 @@ class Kind(NamedTuple):
 class Work:
     """A context manager; leaving it without :meth:`commit` throws everything away.
 
-    ``tree`` is the writable tree, ``directory / "scratch"`` an empty directory for whatever goes with the
+    ``tree`` is the writable tree, ``directory / "scratch"`` a name that is free for whatever goes with the
     stage, ``log`` where its output is to be written. All of it is used by one thread: the one that began it,
     in its mount namespace.
     """
@@ -46,7 +46,7 @@ class Work:
         self.log = self._object / "log"
         self.tree = self.directory / "tree"
         try:
-            for path in (self._object, self.directory / "scratch", self.tree):
+            for path in (self._object, self.tree):
                 path.mkdir()
         except BaseException:
             self.abort()

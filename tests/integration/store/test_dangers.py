@@ -332,7 +332,7 @@ def test_a_full_disk(small: Path, backend: str) -> None:
                     file.write(b"x" * 65536)
             while True:
                 try:
-                    (work.directory / "scratch" / os.urandom(8).hex()).write_text("x" * 4096)
+                    (work.directory / os.urandom(8).hex()).write_text("x" * 4096)
                 except OSError:
                     break
             with pytest.raises(StoreError) as caught:
