@@ -86,7 +86,7 @@ def test_an_error_of_the_reader_stays_its_own(any_store: Store) -> None:
 def test_aborted_work_leaves_only_its_log(any_store: Store) -> None:
     with any_store.begin("a", None) as work:
         (work.tree / "file").write_text("1")
-        (work.directory / "scratch/input").mkdir()
+        (work.directory / "scratch" / "input").mkdir(parents=True)
         work.log.write_text("it went wrong\n")
     assert not any_store.has("a")
     assert os.listdir(any_store.tmp) == ["empty-layer"]

@@ -64,6 +64,8 @@ def run_stage(
         "--unshare-net",
     ]
     command += ["--proc", "/proc", "--tmpfs", "/run", "--chdir", "/", "--dir", "/run/osbuild/mounts"]
+    # Each sandbox has a /var/tmp of its own.
+    command += ["--tmpfs", "/var/tmp"]
     if os.geteuid() == 0:
         command += ["--cap-drop", "ALL"]
         for capability in sorted(granted(asked_capabilities(executable))):
