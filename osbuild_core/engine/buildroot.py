@@ -23,7 +23,7 @@ from osbuild_core.store.lease import Lease
 from osbuild_core.store.work import Work
 
 if TYPE_CHECKING:
-    from osbuild_core.engine.session import Session
+    from osbuild_core.engine.context import Context
 
 LIBRARY_FOLDERS = ("assemblers", "devices", "exports", "inputs", "mounts", "runners", "sources", "stages")
 
@@ -122,7 +122,7 @@ class BuildRoot:
 
 @contextlib.contextmanager
 def build_root(
-    session: Session,
+    context: Context,
     build_key: str | None,
     runner: Module,
     *,
@@ -135,24 +135,24 @@ def build_root(
     ``name`` is how errors call it. Raises SandboxError where its runner fails.
     """
     with contextlib.ExitStack() as stack:
-        scratch = stack.enter_context(session.store.scratch("pipeline"))
+        scratch = stack.enter_context(context.store.scratch("pipeline"))
         frame = scratch / "frame"
         frame.mkdir()
         mounts.tmpfs(frame)
         stack.callback(mounts.unmount_below, scratch)
-        lib = make_lib(session.library.path, frame / "lib")
+        lib = make_lib(context.library.path, frame / "lib")
         cmdline = frame / "cmdline"
         cmdline.write_text("root=/dev/osbuild\n")
         root = Path("/")
         if build_key is not None:
-            lease = stack.enter_context(session.lease(build_key))
+            lease = stack.enter_context(context.lease(build_key))
             root = stack.enter_context(lease.mount())
         bare = BuildRoot(root, build_key is None, frame, lib, cmdline, runner, namespace, name)
         kept = None
         if keeps(runner):
-            lease = stack.enter_context(keep_runner(session, bare, build_key, show))
+            lease = stack.enter_context(keep_runner(context, bare, build_key, show))
             kept = stack.enter_context(lease.mount())
-        overlay = session.store.backend == "overlay"
+        overlay = context.store.backend == "overlay"
         yield dataclasses.replace(bare, state=RootState(frame, scratch, kept, overlay=overlay))
 
 
@@ -176,21 +176,21 @@ def keeps(runner: Module) -> bool:
 
 @contextlib.contextmanager
 def keep_runner(
-    session: Session, bare: BuildRoot, build_key: str | None, show: Callable[[str], None]
+    context: Context, bare: BuildRoot, build_key: str | None, show: Callable[[str], None]
 ) -> Iterator[Lease]:
     """Give the lease of what the runner makes of ``/etc`` and ``/var``; run it now if the store lacks that."""
-    key = runner_key(build_key, bare.runner.digest, session.digests)
-    store = session.store
-    with store.building(key, session.cancel.is_set):
+    key = runner_key(build_key, bare.runner.digest, context.digests)
+    store = context.store
+    with store.building(key, context.cancel.is_set):
         if not store.has(key):
             with store.begin(key, None) as work:
-                run_runner(session, bare, work, show)
+                run_runner(context, bare, work, show)
                 work.commit({"runner": bare.runner.name})
-    with session.lease(key) as lease:
+    with context.lease(key) as lease:
         yield lease
 
 
-def run_runner(session: Session, bare: BuildRoot, work: Work, show: Callable[[str], None]) -> None:
+def run_runner(context: Context, bare: BuildRoot, work: Work, show: Callable[[str], None]) -> None:
     """Run the runner of ``bare`` once, on the tree of ``work``. Raises SandboxError where it fails."""
     etc, var = make_state(work.tree)
     api, dev = new_api(bare, "runner")
@@ -203,19 +203,19 @@ def run_runner(session: Session, bare: BuildRoot, work: Work, show: Callable[[st
         etc=etc,
         var=var,
         binds=(Bind(str(bare.runner.path), runner),),
-        timeout=session.settings.stage_timeout,
+        timeout=context.settings.stage_timeout,
     )
     with work.log.open("wb") as log:
         result = run(
-            session.spawner,
+            context.spawner,
             spec,
             api=api,
             log=log,
             show=show,
             namespace=bare.namespace,
-            cancel=session.cancel.fileno(),
+            cancel=context.cancel.fileno(),
         )
-    session.raise_if_cancelled()
+    context.raise_if_cancelled()
     if result.returncode != 0:
         raise SandboxError(
             f"the runner {bare.runner.name} failed on {bare.name} (status {result.returncode}): "

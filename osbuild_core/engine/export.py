@@ -17,30 +17,30 @@ from osbuild_core.sandbox.spawner import mount_namespace
 from osbuild_core.store.namespace import enter_private_namespace
 
 if TYPE_CHECKING:
-    from osbuild_core.engine.session import Session
+    from osbuild_core.engine.context import Context
 
 
-def run_export(session: Session, name: str, key: str | None, output: Path) -> ExportResult:
+def run_export(context: Context, name: str, key: str | None, output: Path) -> ExportResult:
     """Copy the tree of ``key`` (None: nothing) to ``output``/``name``.
 
     Needs a thread of its own, as executors do.
     """
     started = time.monotonic()
-    session.emit(ExportStarted(name))
+    context.emit(ExportStarted(name))
     target = Path(os.path.abspath(output)) / name
     error = None
     try:
         _make_directory(target)
         if key is not None:
             enter_private_namespace()
-            with session.lease(key) as lease, lease.mount() as tree:
-                copy_tree(session, tree, target)
+            with context.lease(key) as lease, lease.mount() as tree:
+                copy_tree(context, tree, target)
     except FAILURES as problem:
         error = failure_of(problem, f"exporting {name!r}")
-        if session.cancel.is_set():
+        if context.cancel.is_set():
             error = cancelled()
     result = ExportResult(name, error is None, str(target), error=error, seconds=time.monotonic() - started)
-    session.emit(ExportFinished(result))
+    context.emit(ExportFinished(result))
     return result
 
 
@@ -55,7 +55,7 @@ def _make_directory(target: Path) -> None:
         ) from error
 
 
-def copy_tree(session: Session, tree: Path, target: Path) -> None:
+def copy_tree(context: Context, tree: Path, target: Path) -> None:
     """Copy ``tree`` with all its attributes to ``target``, over what is there, keeping holes.
 
     ``OSBUILD_EXPORT_FORCE_NO_PRESERVE_OWNER=1`` leaves owners out, as osbuild does. Raises StoreError, and
@@ -69,12 +69,12 @@ def copy_tree(session: Session, tree: Path, target: Path) -> None:
     try:
         with open(os.devnull, "wb") as log:
             done = run_program(
-                session.spawner,
+                context.spawner,
                 [shutil.which("cp") or "/bin/cp", *options, "--", f"{tree}/.", f"{target}/"],
                 environment={**os.environ, "LC_ALL": "C"},
                 output=Output(log, lambda _: None),
                 namespace=namespace,
-                cancel=session.cancel.fileno(),
+                cancel=context.cancel.fileno(),
             )
     finally:
         os.close(namespace)

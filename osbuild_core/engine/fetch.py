@@ -15,15 +15,15 @@ from osbuild_core.model.results import Failure, SourceItemResult, SourceResult
 from osbuild_core.protocol.source_api import Downloaded, download, parse_downloaded, parse_progress
 
 if TYPE_CHECKING:
-    from osbuild_core.engine.session import Session
+    from osbuild_core.engine.context import Context
 
 
-def run_fetch(session: Session, manifest: Manifest, fetch: Fetch) -> SourceResult:
+def run_fetch(context: Context, manifest: Manifest, fetch: Fetch) -> SourceResult:
     """Fetch the items of ``fetch`` that the store lacks. What failed is in the result, not raised."""
     started = time.monotonic()
     source = manifest.sources[fetch.source]
-    sources = session.store.sources
-    session.emit(SourceStarted(source.type, len(fetch.checksums)))
+    sources = context.store.sources
+    context.emit(SourceStarted(source.type, len(fetch.checksums)))
     items: tuple[SourceItemResult, ...] = ()
     error, output = None, ""
     try:
@@ -31,46 +31,46 @@ def run_fetch(session: Session, manifest: Manifest, fetch: Fetch) -> SourceResul
         items = tuple(SourceItemResult(c, True, cached=True) for c in fetch.checksums if c not in missing)
         if missing:
             expected = sum(manifest.size_of(checksum) for checksum in missing)
-            done = _download(session, source, missing, expected)
+            done = _download(context, source, missing, expected)
             items, output = items + done.items, done.output
             error = _failure(source, done)
     except FAILURES as problem:
         error = failure_of(problem, f"fetching from {source.type}", source.path)
-    if error is not None and session.cancel.is_set():
+    if error is not None and context.cancel.is_set():
         error = cancelled(source.path)
     result = SourceResult(
         source.type, error is None, items, output, error=error, seconds=time.monotonic() - started
     )
-    session.emit(SourceFinished(result))
+    context.emit(SourceFinished(result))
     return result
 
 
-def _download(session: Session, source: Source, missing: dict[str, Any], expected: int) -> Downloaded:
+def _download(context: Context, source: Source, missing: dict[str, Any], expected: int) -> Downloaded:
     def progress(value: Any) -> None:
         update = parse_progress(value)
         if update is not None:
             total = update.expected or expected
-            session.emit(
+            context.emit(
                 SourceProgress(source.type, update.done, update.total, update.received, total, update.item)
             )
 
     printed: list[str] = []
     environment = {}
-    if session.settings.mirrors:
+    if context.settings.mirrors:
         environment["OSBUILD_SOURCES_CURL_MIRRORS"] = json.dumps(
-            {prefix: list(alternatives) for prefix, alternatives in session.settings.mirrors}
+            {prefix: list(alternatives) for prefix, alternatives in context.settings.mirrors}
         )
-    module = session.module("sources", source.type)
-    with session.store.scratch("source") as scratch:
+    module = context.module("sources", source.type)
+    with context.store.scratch("source") as scratch:
         with Services(
-            session.spawner,
+            context.spawner,
             scratch,
             show=printed.append,
-            cancel=session.cancel,
+            cancel=context.cancel,
             environment=environment,
         ) as services:
             service = services.start(module, f"source/{source.type}")
-            arguments = download(missing, source.options, str(session.store.sources.path))
+            arguments = download(missing, source.options, str(context.store.sources.path))
             reply = services.call(service, "download", arguments, progress)
         done = parse_downloaded(reply, list(missing))
     return done._replace(output=done.output + "".join(printed))

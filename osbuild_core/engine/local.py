@@ -26,7 +26,7 @@ from osbuild_core.store.lease import Lease
 from osbuild_core.store.namespace import enter_private_namespace
 
 if TYPE_CHECKING:
-    from osbuild_core.engine.session import Session
+    from osbuild_core.engine.context import Context
 
 PLAIN_STAGES = frozenset({"org.osbuild.skopeo", "org.osbuild.container-deploy"})
 """Stages that write containers-storage, whose overlay cannot stand on an overlay."""
@@ -36,21 +36,21 @@ class LocalExecutor:
     """Runs pipelines in sandboxes on this machine. Each call needs a thread of its own, since it moves
     that thread into a mount namespace of the pipeline's."""
 
-    def __init__(self, session: Session) -> None:
-        self.session = session
+    def __init__(self, context: Context) -> None:
+        self.context = context
 
     def run_pipeline(self, plan: Plan, planned: PlannedPipeline) -> PipelineResult:
         """Run the stages of ``planned`` that are to do. A failed stage is in the result, not raised."""
         started = time.monotonic()
         pipeline = planned.pipeline
-        self.session.emit(PipelineStarted(planned.name, pipeline.id, planned.first, len(planned.stages)))
-        run = _PipelineRun(self.session, plan, planned)
+        self.context.emit(PipelineStarted(planned.name, pipeline.id, planned.first, len(planned.stages)))
+        run = _PipelineRun(self.context, plan, planned)
         error = None
         try:
             run.run()
         except FAILURES as problem:
             error = failure_of(problem, f"running the pipeline {planned.name!r}", pipeline.path)
-            if self.session.cancel.is_set():
+            if self.context.cancel.is_set():
                 error = cancelled(pipeline.path)
         stages = tuple(run.results)
         result = PipelineResult(
@@ -61,13 +61,13 @@ class LocalExecutor:
             error=error,
             seconds=time.monotonic() - started,
         )
-        self.session.emit(PipelineFinished(result))
+        self.context.emit(PipelineFinished(result))
         return result
 
 
 class _PipelineRun:
-    def __init__(self, session: Session, plan: Plan, planned: PlannedPipeline) -> None:
-        self.session = session
+    def __init__(self, context: Context, plan: Plan, planned: PlannedPipeline) -> None:
+        self.context = context
         self.plan = plan
         self.planned = planned
         self.results: list[StageResult] = []
@@ -76,11 +76,11 @@ class _PipelineRun:
         self.read = {p.key for p in plan.pipelines} | {s.key for s in planned.stages if s.pinned}
 
     def run(self) -> None:
-        session, planned = self.session, self.planned
+        context, planned = self.context, self.planned
         with contextlib.ExitStack() as stack:
             base = stack.enter_context(_Holder())
             if planned.base is not None:
-                base.take(session.lease(planned.base))
+                base.take(context.lease(planned.base))
                 self.results = cached_results(planned, base.document())
                 self.documents = list(base.document().get("stages", []))
             enter_private_namespace()
@@ -90,17 +90,17 @@ class _PipelineRun:
             stack.callback(os.close, namespace)
             root = stack.enter_context(
                 build_root(
-                    session,
+                    context,
                     planned.build_key,
-                    session.runner(planned.pipeline.runner),
+                    context.runner(planned.pipeline.runner),
                     name=f"the pipeline {planned.pipeline.build!r}" if planned.pipeline.build else "the host",
                     namespace=namespace,
-                    show=lambda text: session.emit(StageOutput(planned.name, planned.first, text)),
+                    show=lambda text: context.emit(StageOutput(planned.name, planned.first, text)),
                 )
             )
-            stack.enter_context(session.store.sources.lease(self.checksums()))
+            stack.enter_context(context.store.sources.lease(self.checksums()))
             for stage in planned.todo:
-                session.raise_if_cancelled()
+                context.raise_if_cancelled()
                 result = self.run_stage(stage, root, base)
                 self.results.append(result)
                 if not result.success:
@@ -113,25 +113,25 @@ class _PipelineRun:
 
     def run_stage(self, stage: PlannedStage, root: BuildRoot, base: _Holder) -> StageResult:
         """Run one stage on top of ``base``, which then holds its tree; or take what another run made."""
-        session, store = self.session, self.session.store
-        with store.building(stage.key, session.cancel.is_set):
+        context, store = self.context, self.context.store
+        with store.building(stage.key, context.cancel.is_set):
             if store.has(stage.key):
-                base.take(session.lease(stage.key))
+                base.take(context.lease(stage.key))
                 self.documents = list(base.document().get("stages", []))
                 result = cached_results(self.planned, base.document())[stage.number]
-                session.emit(StageFinished(result))
+                context.emit(StageFinished(result))
                 return result
-            session.emit(StageStarted(stage.pipeline, stage.number, stage.stage.type, stage.stage.id))
+            context.emit(StageStarted(stage.pipeline, stage.number, stage.stage.type, stage.stage.id))
             try:
                 result = self.build_stage(stage, root, base)
             except FAILURES as problem:
                 error = failure_of(problem, "keeping the tree of the stage", stage.stage.path)
-                if session.cancel.is_set():
+                if context.cancel.is_set():
                     error = cancelled(stage.stage.path)
                 result = StageResult(
                     stage.pipeline, stage.number, stage.stage.type, stage.stage.id, False, error=error
                 )
-        session.emit(StageFinished(result))
+        context.emit(StageFinished(result))
         return result
 
     def build_stage(self, stage: PlannedStage, root: BuildRoot, base: _Holder) -> StageResult:
@@ -139,13 +139,13 @@ class _PipelineRun:
 
         What the stage does wrong is in the result; the store's own troubles are raised.
         """
-        session, store = self.session, self.session.store
+        context, store = self.context, self.context.store
         lease = base.hand_over()
         take_over = bool(stage.stage.devices) and lease is not None and lease.key not in self.read
         epoch = self.planned.pipeline.source_epoch
         plain = stage.stage.type in PLAIN_STAGES
         with store.begin(stage.key, lease, take_over=take_over, plain=plain) as work:
-            result = StageRun(session, stage, root, work, dict(self.planned.trees), epoch).run()
+            result = StageRun(context, stage, root, work, dict(self.planned.trees), epoch).run()
             if result.success:
                 self.documents.append(stage_document(result))
                 info = work.commit({"stages": self.documents}, source_epoch=epoch)
@@ -153,7 +153,7 @@ class _PipelineRun:
         if result.success:
             if stage.pinned:
                 store.pin(stage.key)
-            base.take(session.lease(stage.key))
+            base.take(context.lease(stage.key))
             return result
         log = store.path / "logs" / f"{stage.key}.log"
         return result._replace(log=str(log) if log.exists() else None)

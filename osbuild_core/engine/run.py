@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,14 +19,23 @@ from osbuild_core.model.plan import Plan, PlannedPipeline
 from osbuild_core.model.results import ExportResult, Failure, PipelineResult, RunResult, SourceResult
 
 if TYPE_CHECKING:
-    from osbuild_core.engine.session import Session
+    from osbuild_core.engine.context import Context
+    from osbuild_core.model.executor import Executor
 
 
 class Run:
     """Carries out one plan. Use once."""
 
-    def __init__(self, session: Session, manifest: Manifest, plan: Plan, output: Path | None) -> None:
-        self.session = session
+    def __init__(
+        self,
+        context: Context,
+        executor: Callable[[], Executor],
+        manifest: Manifest,
+        plan: Plan,
+        output: Path | None,
+    ) -> None:
+        self.context = context
+        self.executor = executor
         self.manifest = manifest
         self.plan = plan
         self.output = output
@@ -36,41 +46,41 @@ class Run:
 
     def run(self, started: float) -> RunResult:
         """Run all tasks; then make durable what was built, and keep the store below its limit."""
-        session = self.session
+        context = self.context
         if (
             self.plan.todo
             or self.plan.exports
             or any(self._missing(fetch.checksums) for fetch in self.plan.fetches)
         ):
             # It takes a moment to come up, and will be needed.
-            session.spawner.start()
-        jobs = max(1, session.settings.jobs)
+            context.spawner.start()
+        jobs = max(1, context.settings.jobs)
         lanes = {"work": jobs} | {f"source {i}": 1 for i in range(len(self.manifest.sources))}
         try:
             run_tasks(
                 self._tasks(),
                 lanes,
-                keep_going=session.settings.keep_going,
-                cancel=session.cancel.set,
-                cancelled=session.cancel.is_set,
+                keep_going=context.settings.keep_going,
+                cancel=context.cancel.set,
+                cancelled=context.cancel.is_set,
             )
         finally:
             # Both take their time, and nothing is wrong without them: what is not marked as durable is dropped
             # after a crash of the machine.
-            if not session.interrupted:
+            if not context.interrupted:
                 self._settle()
         return self._result(time.monotonic() - started)
 
     def _settle(self) -> None:
-        store = self.session.store
+        store = self.context.store
         fetched = any(not item.cached for source in self._sources.values() for item in source.items)
         if self._pipelines or fetched:
             store.sync(sources=fetched)
-        if self.session.settings.cache_max_size is not None:
-            store.evict(self.session.settings.cache_max_size)
+        if self.context.settings.cache_max_size is not None:
+            store.evict(self.context.settings.cache_max_size)
 
     def _missing(self, checksums: tuple[str, ...]) -> bool:
-        return not all(self.session.store.sources.has(checksum) for checksum in checksums)
+        return not all(self.context.store.sources.has(checksum) for checksum in checksums)
 
     def _tasks(self) -> list[Task]:
         tasks = [
@@ -93,13 +103,13 @@ class Run:
         fetch = self.plan.fetches[number]
         from osbuild_core.engine.fetch import run_fetch
 
-        result = run_fetch(self.session, self.manifest, fetch)
+        result = run_fetch(self.context, self.manifest, fetch)
         with self._lock:
             self._sources[number] = result
         return result.success
 
     def _pipeline(self, planned: PlannedPipeline) -> bool:
-        result = self.session.executor.run_pipeline(self.plan, planned)
+        result = self.executor().run_pipeline(self.plan, planned)
         with self._lock:
             self._pipelines[planned.name] = result
         return result.success
@@ -108,7 +118,7 @@ class Run:
         from osbuild_core.engine.export import run_export
 
         assert self.output is not None
-        result = run_export(self.session, name, self.plan.pipeline(pipeline).key, self.output)
+        result = run_export(self.context, name, self.plan.pipeline(pipeline).key, self.output)
         with self._lock:
             self._exports[name] = result
         return result.success
@@ -129,7 +139,7 @@ class Run:
             return PipelineResult(planned.name, planned.pipeline.id, False, error=error)
         document: dict[str, list[dict[str, object]]] = {}
         if planned.key is not None:
-            info = self.session.store.info(planned.key)
+            info = self.context.store.info(planned.key)
             document = dict(info.document) if info else {}
         return PipelineResult(
             planned.name, planned.pipeline.id, True, tuple(cached_results(planned, document))

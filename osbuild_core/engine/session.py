@@ -1,19 +1,15 @@
-"""A session: what is constant for a run, bound once. Faces and programs open one and build with it."""
+"""A session: faces and programs open one and build with it."""
 
 from __future__ import annotations
 
-import contextlib
-import threading
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from osbuild_core.catalog.library import Library, default_library
-from osbuild_core.catalog.module import Module
-from osbuild_core.engine import host
 from osbuild_core.engine.cancel import Cancel
-from osbuild_core.engine.keys import Digests, Keys, manifest_keys
+from osbuild_core.engine.context import Context
+from osbuild_core.engine.keys import Keys, manifest_keys
 from osbuild_core.engine.plan import (
     checkpoints,
     export_targets,
@@ -21,35 +17,23 @@ from osbuild_core.engine.plan import (
     leaves,
     make_plan,
 )
-from osbuild_core.engine.sdk import SDK, directory_digest, sdk_of
 from osbuild_core.engine.settings import Settings
 from osbuild_core.formats import load
-from osbuild_core.model.errors import (
-    Cancelled,
-    ManifestError,
-    ModuleError,
-    SandboxError,
-    StoreError,
-    UsageError,
-)
-from osbuild_core.model.events import Event, RunFinished, RunStarted, Sink
+from osbuild_core.model.errors import ManifestError, SandboxError, UsageError
+from osbuild_core.model.events import RunFinished, RunStarted, Sink
 from osbuild_core.model.manifest import Manifest
 from osbuild_core.model.plan import Plan
 from osbuild_core.model.results import RunResult
-from osbuild_core.store.store import Store
 
 if TYPE_CHECKING:
     from osbuild_core.model.executor import Executor
-    from osbuild_core.sandbox.spawner import Spawner
-    from osbuild_core.store.lease import Lease
 
 
-class Session:
-    """Owns the store, the module library, the spawner and the stream of events.
+class Session(Context):
+    """Loads, plans and builds manifests on one library and one store. A context manager.
 
-    A context manager. ``sink`` gets the events, one at a time, from whichever thread they come.
-    ``executor`` carries pipelines out (None: this machine does). Opening raises ModuleError for a library
-    that is none; the store is opened when it is first used.
+    ``sink`` gets the events, one at a time, from whichever thread they come. ``executor`` carries pipelines
+    out (None: this machine does). Opening raises ModuleError for a library that is none.
     """
 
     def __init__(
@@ -58,50 +42,9 @@ class Session:
         sink: Sink | None = None,
         executor: Executor | None = None,
     ) -> None:
-        self.settings = settings or Settings()
-        self.library = Library(self.settings.library or default_library())
-        self.cancel = Cancel()
-        self.interrupted = False
-        self._spawner: Spawner | None = None
-        self._store: Store | None = None
-        self._digests: Digests | None = None
+        super().__init__(settings, sink)
         self._executor = executor
-        self._sink = sink
-        self._sink_lock = threading.Lock()
-        self._stack = contextlib.ExitStack()
-        self._stack.callback(self._close_cancel)
-        self._lock = threading.RLock()
 
-    def __enter__(self) -> Session:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End what still runs and let go of the store."""
-        self._stack.close()
-
-    def _close_cancel(self) -> None:
-        # Not bound early: each run after a failed one has a new one.
-        self.cancel.close()
-
-    def interrupt(self) -> None:
-        """Have the run end as soon as possible: its results come back as cancelled. For signal handlers too."""
-        self.interrupted = True
-        self.cancel.set()
-
-    @property
-    def spawner(self) -> Spawner:
-        """What starts processes for this session."""
-        with self._lock:
-            if self._spawner is None:
-                from osbuild_core.sandbox.spawner import Spawner
-
-                self._spawner = self._stack.enter_context(Spawner(SDK))
-            return self._spawner
-
-    @property
     def executor(self) -> Executor:
         """What carries pipelines out."""
         if self._executor is None:
@@ -109,64 +52,6 @@ class Session:
 
             self._executor = LocalExecutor(self)
         return self._executor
-
-    @property
-    def store(self) -> Store:
-        """The store. Raises StoreError where it cannot be used."""
-        with self._lock:
-            if self._store is None:
-                opened = Store.open(self.settings.store, backend=self.settings.backend)
-                self._store = self._stack.enter_context(opened)
-            return self._store
-
-    def emit(self, event: Event) -> None:
-        """Hand an event to the sink."""
-        if self._sink is not None:
-            with self._sink_lock:
-                self._sink(event)
-
-    def raise_if_cancelled(self) -> None:
-        """Raise Cancelled where the run was cancelled."""
-        if self.cancel.is_set():
-            raise Cancelled("cancelled")
-
-    # Modules
-
-    def module(self, kind: str, name: str) -> Module:
-        """Return a module of the library. Raises ModuleError where there is none."""
-        found = self.library.module(kind, name)
-        if found is None:
-            raise ModuleError(
-                f"there is no {name} in {self.library.path / kind}",
-                code="module.unknown",
-                hint=self.library.suggestion(kind, name),
-            )
-        return found
-
-    def runner(self, name: str | None) -> Module:
-        """Return the runner for ``name``, None being the host's. Raises ModuleError where there is none."""
-        found = self.library.host_runner(host.os_release()) if name is None else self.library.runner(name)
-        if found is None:
-            raise ModuleError(
-                f"there is no runner for {name or 'this host'} in {self.library.path / 'runners'}",
-                code="module.no-runner",
-                hint="runners there: " + ", ".join(self.library.names("runners")),
-            )
-        return found
-
-    @property
-    def digests(self) -> Digests:
-        """What keys need to know of this machine and library."""
-        with self._lock:
-            if self._digests is None:
-                self._digests = Digests(
-                    module=lambda kind, name: self.module(kind, name).digest,
-                    runner=lambda name: self.runner(name).digest,
-                    sdk=directory_digest(sdk_of(self.library.path) / "osbuild"),
-                    architecture=host.architecture(),
-                    host=host.fingerprint(),
-                )
-            return self._digests
 
     # Manifests
 
@@ -202,18 +87,6 @@ class Session:
             exports=targets,
             pinned=checkpoints(manifest, checkpoint),
         )
-
-    def lease(self, key: str) -> Lease:
-        """Return a lease of an object that has to be there. Raises StoreError where it is not."""
-        lease = self.store.acquire(key)
-        if lease is None:
-            raise StoreError(
-                f"the object {key[:12]} has gone from the store",
-                code="store.gone",
-                hint="build again; if the store was cleaned meanwhile, give it more room",
-                retryable=True,
-            )
-        return lease
 
     # Runs
 
@@ -262,7 +135,7 @@ class Session:
                 sum(len(fetch.checksums) for fetch in plan.fetches),
             )
         )
-        result = Run(self, manifest, plan, output_directory).run(started)
+        result = Run(self, self.executor, manifest, plan, output_directory).run(started)
         self.emit(RunFinished(result))
         return result
 

@@ -28,7 +28,7 @@ from osbuild_core.sandbox.spec import BIN, INPUTS, META, MOUNTS, TREE, Bind
 from osbuild_core.store.work import Work
 
 if TYPE_CHECKING:
-    from osbuild_core.engine.session import Session
+    from osbuild_core.engine.context import Context
 
 
 class StageRun:
@@ -36,14 +36,14 @@ class StageRun:
 
     def __init__(
         self,
-        session: Session,
+        context: Context,
         planned: PlannedStage,
         root: BuildRoot,
         work: Work,
         trees: dict[str, str],
         epoch: int | None,
     ) -> None:
-        self.session = session
+        self.context = context
         self.planned = planned
         self.root = root
         self.work = work
@@ -74,7 +74,7 @@ class StageRun:
     def show(self, text: str) -> None:
         """Pass on text that the stage printed."""
         if text:
-            self.session.emit(StageOutput(self.planned.pipeline, self.planned.number, text))
+            self.context.emit(StageOutput(self.planned.pipeline, self.planned.number, text))
 
     def note(self, text: str) -> None:
         """Take text from beside the sandbox (a service, the engine) into the log and pass it on."""
@@ -87,7 +87,7 @@ class StageRun:
         error = None
         try:
             with self._log, self._unmounting():
-                module = self.session.module(self.stage.kind, self.stage.type)
+                module = self.context.module(self.stage.kind, self.stage.type)
                 self.root.check_interpreter(module)
                 self._run_with_services(module)
         except FAILURES as problem:
@@ -97,7 +97,7 @@ class StageRun:
             output = self._outcome.output
             # What goes wrong with services afterwards may be no more than a consequence.
             error = self._failure(self._outcome) or error
-        if self.session.cancel.is_set() and error is not None:
+        if self.context.cancel.is_set() and error is not None:
             error = cancelled(self.stage.path)
         return StageResult(
             pipeline=self.planned.pipeline,
@@ -139,13 +139,13 @@ class StageRun:
         meta = self.frame / "meta"
         meta.touch()
         with (
-            Trees(self.session, self._trees, self.scratch) as trees,
+            Trees(self.context, self._trees, self.scratch) as trees,
             self._store_api(trees) as store_api,
             Services(
-                self.session.spawner,
+                self.context.spawner,
                 self.scratch,
                 show=self.note,
-                cancel=self.session.cancel,
+                cancel=self.context.cancel,
                 namespace=self.root.namespace,
             ) as services,
         ):
@@ -196,20 +196,20 @@ class StageRun:
             binds=binds,
             capabilities=module.capabilities,
             source_epoch=self.epoch,
-            timeout=self.session.settings.stage_timeout,
+            timeout=self.context.settings.stage_timeout,
         )
         return run(
-            self.session.spawner,
+            self.context.spawner,
             spec,
             api=api,
             log=self._log,
             show=self.show,
             namespace=self.root.namespace,
-            cancel=self.session.cancel.fileno(),
+            cancel=self.context.cancel.fileno(),
         )
 
     def _map_input(self, services: Services, item: Input, store_api: str) -> dict[str, Any]:
-        module = self.session.module("inputs", item.type)
+        module = self.context.module("inputs", item.type)
         target = self.inputs / item.name
         target.mkdir()
         service = services.start(module, f"input/{item.name}")
@@ -238,7 +238,7 @@ class StageRun:
     def _open_device(
         self, services: Services, device: Device, dev: Path, opened: Mapping[str, Mapping[str, Any]]
     ) -> dict[str, Any]:
-        module = self.session.module("devices", device.type)
+        module = self.context.module("devices", device.type)
         service = services.start(module, f"device/{device.name}")
         reply = services.call(
             service,
@@ -261,7 +261,7 @@ class StageRun:
     def _mount(
         self, services: Services, mount: Mount, devices: Mapping[str, Mapping[str, Any]], dev: Path
     ) -> dict[str, Any]:
-        module = self.session.module("mounts", mount.type)
+        module = self.context.module("mounts", mount.type)
         root = self.frame / "mounts"
         source = None
         if mount.source is not None:
@@ -291,7 +291,7 @@ class StageRun:
         if outcome.cancelled:
             return cancelled(place)
         if outcome.timed_out:
-            limit = self.session.settings.stage_timeout
+            limit = self.context.settings.stage_timeout
             return Failure("stage.timeout", f"did not end within {limit:g} s", "raise --stage-timeout", place)
         if outcome.returncode == 0:
             return None

@@ -13,7 +13,7 @@ from osbuild_core.model.errors import ServiceError
 from osbuild_core.sandbox import mounts
 
 if TYPE_CHECKING:
-    from osbuild_core.engine.session import Session
+    from osbuild_core.engine.context import Context
 
 
 class Trees:
@@ -23,8 +23,8 @@ class Trees:
     A context: leaving it unmounts everything.
     """
 
-    def __init__(self, session: Session, keys: dict[str, str], directory: Path) -> None:
-        self._session = session
+    def __init__(self, context: Context, keys: dict[str, str], directory: Path) -> None:
+        self._context = context
         self._keys = keys
         self._directory = directory
         self._mounted: dict[str, Path] = {}
@@ -48,7 +48,7 @@ class Trees:
                     code="service.unknown-object",
                     hint="a stage can only read the pipelines that its inputs refer to",
                 )
-            lease = self._stack.enter_context(self._session.lease(key))
+            lease = self._stack.enter_context(self._context.lease(key))
             self._mounted[object_id] = self._stack.enter_context(lease.mount())
         return self._mounted[object_id]
 
@@ -72,5 +72,5 @@ class Trees:
 
     def source(self, name: str) -> Path:
         """Return the directory of the files of content type ``name``."""
-        path: Path = self._session.store.sources.path / name
+        path: Path = self._context.store.sources.path / name
         return path

@@ -1,0 +1,143 @@
+"""What is constant for a run, bound once: everything that carries a plan out takes it from here."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import TYPE_CHECKING, Self
+
+from osbuild_core.catalog.library import Library, default_library
+from osbuild_core.catalog.module import Module
+from osbuild_core.engine import host
+from osbuild_core.engine.cancel import Cancel
+from osbuild_core.engine.keys import Digests
+from osbuild_core.engine.sdk import SDK, directory_digest, sdk_of
+from osbuild_core.engine.settings import Settings
+from osbuild_core.model.errors import Cancelled, ModuleError, StoreError
+from osbuild_core.model.events import Event, Sink
+from osbuild_core.store.store import Store
+
+if TYPE_CHECKING:
+    from osbuild_core.sandbox.spawner import Spawner
+    from osbuild_core.store.lease import Lease
+
+
+class Context:
+    """Owns the store, the module library, the spawner and the stream of events.
+
+    A context manager. ``sink`` gets the events, one at a time, from whichever thread they come. Opening
+    raises ModuleError for a library that is none; the store is opened when it is first used.
+    """
+
+    def __init__(self, settings: Settings | None = None, sink: Sink | None = None) -> None:
+        self.settings = settings or Settings()
+        self.library = Library(self.settings.library or default_library())
+        self.cancel = Cancel()
+        self.interrupted = False
+        self._spawner: Spawner | None = None
+        self._store: Store | None = None
+        self._digests: Digests | None = None
+        self._sink = sink
+        self._sink_lock = threading.Lock()
+        self._stack = contextlib.ExitStack()
+        self._stack.callback(self._close_cancel)
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End what still runs and let go of the store."""
+        self._stack.close()
+
+    def _close_cancel(self) -> None:
+        # Not bound early: each run after a failed one has a new one.
+        self.cancel.close()
+
+    def interrupt(self) -> None:
+        """Have the run end as soon as possible: its results come back as cancelled. For signal handlers too."""
+        self.interrupted = True
+        self.cancel.set()
+
+    @property
+    def spawner(self) -> Spawner:
+        """What starts processes for this run."""
+        with self._lock:
+            if self._spawner is None:
+                from osbuild_core.sandbox.spawner import Spawner
+
+                self._spawner = self._stack.enter_context(Spawner(SDK))
+            return self._spawner
+
+    @property
+    def store(self) -> Store:
+        """The store. Raises StoreError where it cannot be used."""
+        with self._lock:
+            if self._store is None:
+                opened = Store.open(self.settings.store, backend=self.settings.backend)
+                self._store = self._stack.enter_context(opened)
+            return self._store
+
+    def emit(self, event: Event) -> None:
+        """Hand an event to the sink."""
+        if self._sink is not None:
+            with self._sink_lock:
+                self._sink(event)
+
+    def raise_if_cancelled(self) -> None:
+        """Raise Cancelled where the run was cancelled."""
+        if self.cancel.is_set():
+            raise Cancelled("cancelled")
+
+    # Modules
+
+    def module(self, kind: str, name: str) -> Module:
+        """Return a module of the library. Raises ModuleError where there is none."""
+        found = self.library.module(kind, name)
+        if found is None:
+            raise ModuleError(
+                f"there is no {name} in {self.library.path / kind}",
+                code="module.unknown",
+                hint=self.library.suggestion(kind, name),
+            )
+        return found
+
+    def runner(self, name: str | None) -> Module:
+        """Return the runner for ``name``, None being the host's. Raises ModuleError where there is none."""
+        found = self.library.host_runner(host.os_release()) if name is None else self.library.runner(name)
+        if found is None:
+            raise ModuleError(
+                f"there is no runner for {name or 'this host'} in {self.library.path / 'runners'}",
+                code="module.no-runner",
+                hint="runners there: " + ", ".join(self.library.names("runners")),
+            )
+        return found
+
+    @property
+    def digests(self) -> Digests:
+        """What keys need to know of this machine and library."""
+        with self._lock:
+            if self._digests is None:
+                self._digests = Digests(
+                    module=lambda kind, name: self.module(kind, name).digest,
+                    runner=lambda name: self.runner(name).digest,
+                    sdk=directory_digest(sdk_of(self.library.path) / "osbuild"),
+                    architecture=host.architecture(),
+                    host=host.fingerprint(),
+                )
+            return self._digests
+
+    def lease(self, key: str) -> Lease:
+        """Return a lease of an object that has to be there. Raises StoreError where it is not."""
+        lease = self.store.acquire(key)
+        if lease is None:
+            raise StoreError(
+                f"the object {key[:12]} has gone from the store",
+                code="store.gone",
+                hint="build again; if the store was cleaned meanwhile, give it more room",
+                retryable=True,
+            )
+        return lease
