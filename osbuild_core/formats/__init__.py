@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import gc
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from osbuild_core.model.errors import Issue, ManifestError, Path
@@ -22,6 +24,26 @@ def load(document: Any, library: Library, *, name: str = "manifest", strict: boo
     """
     if not isinstance(document, dict):
         raise _no_format(f"{name} is no JSON object")
+    with _collecting_later():
+        return _load(document, library, name, strict)
+
+
+@contextmanager
+def _collecting_later() -> Iterator[None]:
+    """Keep the garbage collector from looking again and again through what a large manifest is made of.
+
+    All of it stays; the time of a load would grow faster than the manifest.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _load(document: dict[str, Any], library: Library, name: str, strict: bool) -> Manifest:
     version = document.get("version", "1")
     try:
         if version == "2":
