@@ -13,9 +13,9 @@ class DeviceService(host.Service):
     def open(self, devpath, parent, tree, options):
         """Open the device and make its node in the directory ``devpath``, which the stage sees as /dev.
 
-        ``parent`` is the path of the node of the device that this one is on, or None; ``tree`` the stage's
-        tree. Returns ``{"path": name relative to devpath, "node": {"major", "minor"}}`` and what else there
-        is to say.
+        ``parent`` is the path, relative to ``devpath``, of the node of the device that this one is on, or None;
+        ``tree`` is the stage's tree. Returns ``{"path": name relative to devpath, "node": {"major", "minor"}}``
+        and what else there is to say.
         """
 
     @abc.abstractmethod
@@ -27,10 +27,7 @@ class DeviceService(host.Service):
 
     def dispatch(self, method, args, fds):
         if method == "open":
-            parent = args.get("parent")
-            if parent is not None:
-                parent = os.path.join(args["dev"], parent)
-            return self.open(args["dev"], parent, args["tree"], args["options"]), None
+            return self.open(args["dev"], args.get("parent"), args["tree"], args["options"]), None
         if method == "close":
             self.close()
             return None, None

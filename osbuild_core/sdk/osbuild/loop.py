@@ -12,7 +12,9 @@ import time
 
 LOOP_MAJOR = 7
 
+_SET_FD = 0x4C00
 _CLR_FD = 0x4C01
+_SET_STATUS64 = 0x4C04
 _GET_STATUS64 = 0x4C05
 _SET_DIRECT_IO = 0x4C08
 _CONFIGURE = 0x4C0A
@@ -38,6 +40,7 @@ class LoopInfo:
     """What the kernel knows of a bound device; bytes, flags as in linux/loop.h."""
 
     def __init__(self, data):
+        self.data = data
         fields = _INFO.unpack(data)
         self.lo_device, self.lo_inode, _, self.lo_offset, self.lo_sizelimit, self.lo_number = fields[:6]
         self.lo_flags = fields[8]
@@ -55,6 +58,10 @@ class LoopInfo:
     def read_only(self):
         return bool(self.lo_flags & _READ_ONLY)
 
+    def is_bound_to(self, info):
+        """Tell whether the device has the file that ``info``, a result of os.stat, is about."""
+        return (self.lo_device, self.lo_inode) == (info.st_dev, info.st_ino)
+
 
 class Loop:
     """The loop device number ``minor``, open. ``dir_fd`` is the directory with the nodes, /dev by default."""
@@ -64,6 +71,8 @@ class Loop:
     def __init__(self, minor, dir_fd=None):
         self.minor = minor
         self.devname = "loop{}".format(minor)
+        self.on_close = None
+        """Called with the device when it is about to be closed."""
         self.fd = None
         self._sequence = None
         self.fd = self._open(dir_fd)
@@ -104,6 +113,32 @@ class Loop:
         fcntl.ioctl(self.fd, _CONFIGURE, _CONFIG.pack(fd, blocksize or 0, info, b""))
         self._sequence = self._read_attribute("diskseq")
 
+    def set_fd(self, fd):
+        """Bind the file ``fd``; :meth:`configure` does that and the rest in one step. Raises OSError."""
+        fcntl.ioctl(self.fd, _SET_FD, fd)
+        self._sequence = self._read_attribute("diskseq")
+
+    def set_status(self, offset=None, sizelimit=None, autoclear=None, partscan=None):
+        """Change what is given of a bound device, as for :meth:`configure`; ``partscan`` stays. Raises OSError."""
+        fields = list(_INFO.unpack(self.get_status().data))
+        if offset is not None:
+            fields[3] = offset
+        if sizelimit is not None:
+            fields[4] = sizelimit
+        for flag, value in ((_AUTOCLEAR, autoclear), (_PARTSCAN, partscan)):
+            if value is not None:
+                fields[8] = fields[8] | flag if value else fields[8] & ~flag
+        fcntl.ioctl(self.fd, _SET_STATUS64, _INFO.pack(*fields))
+
+    def is_bound_to(self, fd):
+        """Tell whether the device has the file ``fd``. Raises OSError."""
+        try:
+            return self.get_status().is_bound_to(os.fstat(fd))
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            return False
+
     def get_status(self):
         """Return the LoopInfo. Raises OSError: ENXIO where nothing is bound."""
         return LoopInfo(fcntl.ioctl(self.fd, _GET_STATUS64, bytes(_INFO.size)))
@@ -123,6 +158,25 @@ class Loop:
     def clear_fd(self):
         """Take the file away from the device, at the latest when its last user has gone."""
         fcntl.ioctl(self.fd, _CLR_FD)
+
+    def clear_fd_wait(self, fd, timeout, wait=0.1):
+        """Take the file ``fd`` away, and wait up to ``timeout`` seconds, looking every ``wait``, until it is.
+
+        Raises TimeoutError while something else uses the device.
+        """
+        end = time.monotonic() + timeout
+        while self.is_bound_to(fd):
+            try:
+                self.clear_fd()
+            except OSError as error:
+                # Somebody else has taken it away.
+                if error.errno != errno.ENXIO:
+                    raise
+            if not self.is_bound_to(fd):
+                return
+            if time.monotonic() >= end:
+                raise TimeoutError("loop device {} is still in use".format(self.devname))
+            time.sleep(wait)
 
     def partitions(self):
         """Return {partition number: (major, minor)} as the kernel has found them."""
@@ -150,6 +204,8 @@ class Loop:
         """
         if self.fd is None:
             return
+        if self.on_close is not None:
+            self.on_close(self)
         fd, self.fd = self.fd, None
         bound = self._sequence is not None
         try:

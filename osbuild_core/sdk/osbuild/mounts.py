@@ -50,6 +50,10 @@ class FileSystemMountService(MountService):
                 words.append(word)
         for name in ("uid", "gid", "umask", "shortname", "subvol", "compress"):
             if name in options:
+                if "," in str(options[name]):
+                    raise ValueError(
+                        "{}: a mount option cannot have a comma: {!r}".format(name, options[name])
+                    )
                 words.append("{}={}".format(name, options[name]))
         return ["-o", ",".join(words)] if words else []
 

@@ -1,11 +1,14 @@
 """Loop devices for modules in the sandbox: the engine makes them, since a sandbox may not."""
 
 import contextlib
+import fcntl
 import os
 
 from osbuild.util import jsoncomm
 
 SOCKET = "/run/osbuild/api/remoteloop"
+
+_BLKFLSBUF = 0x1261
 
 
 class LoopClient:
@@ -66,7 +69,10 @@ class LoopClient:
         read_only=False,
         sector_size=512,
     ):
-        """Give the file ``filename`` as a device; yields the path of its node, which is removed at the end."""
+        """Give the file ``filename`` as a device; yields the path of its node, which is removed at the end.
+
+        What was written to it is in the file by then.
+        """
         flags = os.O_RDONLY if read_only else os.O_RDWR
         fd = os.open(filename, flags | os.O_CLOEXEC)
         try:
@@ -76,6 +82,8 @@ class LoopClient:
         path = os.path.join("/dev", name)
         try:
             yield path
+            if not read_only:
+                _flush(path)
         finally:
             os.unlink(path)
 
@@ -87,6 +95,15 @@ class LoopClient:
 
     def __exit__(self, *_):
         self.close()
+
+
+def _flush(path):
+    # The engine keeps the device open, so the last one here to close it does not cause that.
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.ioctl(fd, _BLKFLSBUF)
+    finally:
+        os.close(fd)
 
 
 def _reason(answer):

@@ -18,6 +18,9 @@ EMPTY_DIGESTS = (
 PARTIAL = ".partial"
 """Directory beside those of the content types, for what is not complete yet."""
 
+_OLD_ARGUMENTS = 4
+"""How many a source's ``download`` takes that was written for osbuild before 2022, itself included."""
+
 _PARTIAL_AGE = 7 * 24 * 3600
 _INTERVAL = 0.1
 
@@ -188,6 +191,8 @@ class SourceService(host.Service):
             raise host.ProtocolError("a source has no method {!r}".format(method))
         self.setup(args)
         if method == "download":
+            if self.download.__code__.co_argcount == _OLD_ARGUMENTS:
+                return self.download(args["items"], args["cache"], self.options), None
             return self.download(args["items"]), None
         self.copy(args["items"], args["dst_cache"])
         return None, None

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from osbuild_core.catalog import Library
+from osbuild_core.engine.buildroot import keeps
+
 ROOT = Path(__file__).resolve().parents[3]
-RUNNERS = ("org.osbuild.debian", "org.osbuild.linux")
+RUNNERS = ("org.osbuild.linux", "org.osbuild.rhel81")
+"""Those that are files of their own."""
+
+NAMES = """
+    AutoSD9 almalinux8 almalinux9 arch asahi-fedora-remix autosd centos8 centos9 debian eln11 fedora-asahi-remix
+    fedora30 fedora38 linux ol9 rhel7 rhel81 rhel82 rhivos ubuntu1804
+""".split()
 
 pytestmark = pytest.mark.root
 
@@ -43,6 +53,20 @@ def run(runner: str, folder: Path, *argv: str, usr: Path = Path("/usr")) -> subp
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_manifests_find_it_by_its_name(name: str) -> None:
+    found = Library(ROOT).runner(f"org.osbuild.{name}")
+    assert found is not None
+    assert found.name == f"org.osbuild.{name}"
+    assert keeps(found)
+
+
+def test_a_name_for_another_is_a_link_in_the_same_folder() -> None:
+    links = [path for path in (ROOT / "runners").iterdir() if path.is_symlink()]
+    assert {str(path.readlink()) for path in links} == set(RUNNERS)
+    assert {path.name for path in (ROOT / "runners").glob("org.*") if not path.is_symlink()} == set(RUNNERS)
 
 
 @pytest.mark.parametrize("runner", RUNNERS)
@@ -90,20 +114,15 @@ def test_alternatives_lead_somewhere(tmp_path: Path) -> None:
     assert all(Path(link.readlink()).exists() for link in links)
 
 
-def test_a_build_tree_that_has_little(tmp_path: Path) -> None:
-    """Neither ldconfig, nor systemd, nor Debian's list of users, and one alternative that nothing provides."""
-    usr = tmp_path / "usr"
+def small_usr(folder: Path, *programs: str) -> Path:
+    """Make a /usr with Python and ``programs``, and nothing that they do not need."""
+    usr = folder / "usr"
     for name in ("bin", "sbin", "lib64", "lib"):
         (usr / name).mkdir(parents=True)
-    for program in ("/usr/bin/python3", "/usr/bin/true"):
-        target = usr / "bin" / Path(program).name
-        target.write_bytes(Path(program).resolve().read_bytes())
-        target.chmod(0o755)
+    for program in ("/usr/bin/python3", *programs):
+        copy(Path(program).resolve(), usr / "bin" / Path(program).name)
         for path in libraries_of(program):
-            place = usr / str(path.parent).removeprefix("/usr").lstrip("/")
-            place.mkdir(parents=True, exist_ok=True)
-            (place / path.name).write_bytes(path.read_bytes())
-            (place / path.name).chmod(0o755)
+            copy(path, usr / str(path).removeprefix("/usr").lstrip("/"))
     version = subprocess.run(
         ["/usr/bin/python3", "-c", "import os; print(os.path.dirname(os.__file__))"],
         capture_output=True,
@@ -111,16 +130,63 @@ def test_a_build_tree_that_has_little(tmp_path: Path) -> None:
         check=True,
     ).stdout.strip()
     subprocess.run(["cp", "-a", version, str(usr / "lib")], check=True)
+    return usr
+
+
+def copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(source.read_bytes())
+    target.chmod(0o755)
+
+
+def libraries_of(program: str) -> list[Path]:
+    text = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
+    return [Path(word) for line in text.splitlines() for word in line.split() if word.startswith("/")]
+
+
+def test_a_build_tree_that_has_little(tmp_path: Path) -> None:
+    """Neither ldconfig, nor systemd, nor Debian's list of users, and one alternative that nothing provides."""
+    usr = small_usr(tmp_path, "/usr/bin/true")
     (usr / "bin/gone").symlink_to("/etc/alternatives/gone")
     (usr / "bin/tool").symlink_to("/etc/alternatives/tool")
     (usr / "bin/tool.real").symlink_to("true")
-    done = run("org.osbuild.debian", tmp_path, "/usr/bin/tool", usr=usr)
+    done = run("org.osbuild.linux", tmp_path, "/usr/bin/tool", usr=usr)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "etc/alternatives/tool").readlink() == Path("/usr/bin/tool.real")
     assert not (tmp_path / "etc/alternatives/gone").is_symlink()
     assert "nobody" in (tmp_path / "etc/passwd").read_text()
 
 
-def libraries_of(program: str) -> list[Path]:
-    text = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
-    return [Path(word) for line in text.splitlines() for word in line.split() if word.startswith("/")]
+def rhel_usr(folder: Path) -> Path:
+    """Make a /usr as RHEL 8 has it: its own programs run on platform-python, python3 is an alternative."""
+    usr = small_usr(folder, "/bin/sh")
+    (usr / "bin/python3").rename(usr / "bin/python3.6")
+    (usr / "bin/python3.11").write_text("not this one")
+    (usr / "bin/python3").symlink_to("/etc/alternatives/python3")
+    (usr / "libexec").mkdir()
+    (usr / "libexec/platform-python").symlink_to("../bin/python3.6")
+    return usr
+
+
+def test_python_is_an_alternative_on_rhel_8(tmp_path: Path) -> None:
+    usr = rhel_usr(tmp_path)
+    done = run("org.osbuild.centos8", tmp_path, "/usr/bin/python3", "-c", "print(6 * 7)", usr=usr)
+    assert done.stdout == "42\n", done.stderr
+    assert (tmp_path / "etc/alternatives/python3").readlink() == Path("/usr/bin/python3.6")
+
+
+def test_a_later_release_needs_no_platform_python(tmp_path: Path) -> None:
+    usr = rhel_usr(tmp_path)
+    (usr / "libexec/platform-python").unlink()
+    (usr / "bin/python3").unlink()
+    os.link(usr / "bin/python3.6", usr / "bin/python3")
+    done = run("org.osbuild.rhel82", tmp_path, "/usr/bin/python3", "-c", "print(6 * 7)", usr=usr)
+    assert done.stdout == "42\n", done.stderr
+
+
+def test_a_tree_without_python_is_told(tmp_path: Path) -> None:
+    usr = rhel_usr(tmp_path)
+    (usr / "libexec/platform-python").unlink()
+    done = run("org.osbuild.rhel82", tmp_path, "/usr/bin/true", usr=usr)
+    assert done.returncode == 1
+    assert "has no Python 3: add the package" in done.stderr

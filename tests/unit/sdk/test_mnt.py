@@ -118,3 +118,63 @@ except OSError as e:
     print(e.errno)
 """
     assert run(script, place) == "0\n0\n22\n"
+
+
+def test_a_guard_unmounts_what_it_has_mounted(place: Path) -> None:
+    script = """
+os.mkdir(d + "/target")
+def writable():
+    try:
+        open(d + "/target/new", "w").close()
+    except OSError as e:
+        return e.strerror
+    return "written"
+with mnt.MountGuard() as guard:
+    guard.mount(d + "/source", d + "/target", permissions=mnt.MountPermissions.READ_ONLY)
+    print(writable())
+    guard.mount(d + "/source", d + "/target", remount=True, permissions=mnt.MountPermissions.READ_WRITE)
+    print(writable(), len(guard.mounts))
+    guard.mount(d + "/source/sub", d + "/target/sub")
+    mnt.mount_filesystem("tmpfs", d + "/target/sub", "tmpfs")
+    for wrong in ("ro", True):
+        try:
+            guard.mount(d, d, permissions=wrong)
+        except ValueError as e:
+            print(e)
+print(os.listdir(d + "/target"), mnt.mounted_below(d))
+"""
+    assert run(script, place).splitlines() == [
+        "Read-only file system",
+        "written 1",
+        "not a MountPermissions: 'ro'",
+        "not a MountPermissions: True",
+        "[] []",
+    ]
+
+
+def test_a_guard_does_not_take_what_is_mounted_below(place: Path) -> None:
+    script = """
+os.mkdir(d + "/target")
+mnt.mount_filesystem("tmpfs", d + "/source/sub", "tmpfs", ["nosuid", "nodev"])
+open(d + "/source/sub/hidden", "w").close()
+with mnt.MountGuard() as guard:
+    guard.mount(d + "/source", d + "/target")
+    print(os.listdir(d + "/target/sub"))
+with mnt.MountGuard() as guard:
+    guard.mount(d + "/source/sub", d + "/target", permissions=mnt.MountPermissions.READ_ONLY)
+    print(os.listdir(d + "/target"), os.statvfs(d + "/target").f_flag & 7)
+"""
+    assert run(script, place) == "[]\n['hidden'] 7\n"
+
+
+def test_unmounting_takes_along_what_is_mounted_below(place: Path) -> None:
+    script = """
+mnt.mount_filesystem("tmpfs", d + "/source/sub", "tmpfs")
+os.mkdir(d + "/source/sub/deeper")
+mnt.mount_filesystem("tmpfs", d + "/source/sub/deeper", "tmpfs")
+mnt.mount(d + "/source", d + "/target")
+print(len(mnt.mounted_below(d + "/target")))
+mnt.umount(d + "/target")
+print(len(mnt.mounted_below(d + "/target")), len(mnt.mounted_below(d + "/source")))
+"""
+    assert run(script, place) == "3\n0 2\n"

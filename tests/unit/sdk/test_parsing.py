@@ -59,6 +59,8 @@ def test_other_sizes_are_refused(text: str, parsing: Any) -> None:
         ("mount:///boot/x", "/run/osbuild/mounts/boot/x"),
         ("input://data/sha256:0?#%20", "/run/osbuild/inputs/data/sha256:0?#%20"),
         ("input://data//a//b", "/run/osbuild/inputs/data/a/b"),
+        ("/etc/../x", "/run/osbuild/tree/x"),
+        ("/", "/run/osbuild/tree/."),
     ],
 )
 def test_locations(location: str, path: str, parsing: Any) -> None:
@@ -68,14 +70,14 @@ def test_locations(location: str, path: str, parsing: Any) -> None:
 def test_a_location_has_two_parts(parsing: Any) -> None:
     assert parsing.parse_location_into_parts("mount://boot/efi/x/", ARGS) == (
         "/run/osbuild/mounts/boot",
-        "efi/x",
+        "/efi/x",
     )
-    assert parsing.parse_location_into_parts("tree:///", ARGS) == ("/run/osbuild/tree", ".")
+    assert parsing.parse_location_into_parts("tree:///", ARGS) == ("/run/osbuild/tree", "/")
 
 
 @pytest.mark.parametrize(
     "location",
-    ["", "/etc", "file:///etc", "tree", "tree://name/x", "mount://other/", "mount://bound/", "input:///x"],
+    ["", "etc", "file:///etc", "tree", "tree://name/x", "mount://other/", "mount://bound/", "input:///x"],
 )
 def test_other_locations_are_refused(location: str, parsing: Any) -> None:
     with pytest.raises(ValueError):

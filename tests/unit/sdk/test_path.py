@@ -113,3 +113,12 @@ def test_late_times_are_clamped(tree: Path, path: Any) -> None:
         assert (tree / name).lstat().st_mtime == 1_100_000_000
     assert (tree / "dangling").lstat().st_mtime == old
     assert tree.parent.stat().st_mtime_ns == outside
+
+
+def test_files_that_have_to_be_there(tree: Path, path: Any) -> None:
+    (tree / "usr/other").touch()
+    assert sorted(path.ensure_glob(f"{tree}/usr/*")) == [f"{tree}/usr/lib", f"{tree}/usr/other"]
+    assert path.ensure_glob(f"{tree}/usr/**/file", n="1", recursive=True) == [f"{tree}/usr/lib/file"]
+    for pattern, number in ((f"{tree}/none*", ""), (f"{tree}/usr/*", 1)):
+        with pytest.raises(ValueError, match="match"):
+            path.ensure_glob(pattern, n=number)

@@ -47,6 +47,13 @@ def test_a_pipeline_ends_with_its_reader(program: ModuleType) -> None:
     program.run(["sh", "-c", "set -e; yes | head -n 1 > /dev/null"])
 
 
+def test_files_take_the_place_of_input_and_output(program: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "in").write_text("content")
+    with (tmp_path / "in").open("rb") as source, (tmp_path / "out").open("wb") as target:
+        program.run(["tr", "c", "C"], stdin=source, stdout=target.fileno())
+    assert (tmp_path / "out").read_text() == "Content"
+
+
 def test_nothing_is_left_open(program: ModuleType) -> None:
     before = sorted(os.listdir("/proc/self/fd"))
     program.run(["true"])

@@ -54,3 +54,37 @@ def test_an_entitlement_serves_for_the_rest(tmp_path: Path, sdk: Callable[[str],
     authority.parent.mkdir(parents=True)
     authority.touch()
     assert load(str(tmp_path)).secrets_for("https://any.example/") == {**expected, "cacert": str(authority)}
+
+
+def test_secrets_as_curl_calls_them(tmp_path: Path, sdk: Callable[[str], Any]) -> None:
+    (tmp_path / "etc/yum.repos.d").mkdir(parents=True)
+    (tmp_path / "etc/yum.repos.d/redhat.repo").write_text(REPO)
+    found = sdk("util.rhsm").Subscriptions.from_host_system(str(tmp_path))
+    second = {
+        "ssl_client_key": "/keys/2-key.pem",
+        "ssl_client_cert": "/keys/2.pem",
+        "ssl_ca_cert": "/etc/rhsm/ca/redhat-uep.pem",
+    }
+    assert found.get_secrets("https://cdn.example/other/100%/a") == second
+    urls = [
+        "https://open.example/",
+        "https://cdn.example/other/100%/repodata",
+        "https://cdn.example/content/9/a/os/",
+    ]
+    assert found.get_secrets(urls) == second
+    with pytest.raises(RuntimeError, match=r"open\.example"):
+        found.get_secrets("https://open.example/")
+
+
+def test_a_machine_may_have_a_certificate_of_its_own(tmp_path: Path, sdk: Callable[[str], Any]) -> None:
+    secrets = sdk("util.rhsm").Subscriptions.get_consumer_secrets
+    with pytest.raises(RuntimeError, match="registered"):
+        secrets(str(tmp_path))
+    folder = tmp_path / "etc/pki/consumer"
+    folder.mkdir(parents=True)
+    for name in ("key.pem", "cert.pem"):
+        (folder / name).touch()
+    assert secrets(str(tmp_path)) == {
+        "consumer_key": str(folder / "key.pem"),
+        "consumer_cert": str(folder / "cert.pem"),
+    }

@@ -1,5 +1,7 @@
 """Mounts by system call, in the mount namespace of the calling thread."""
 
+import enum
+import errno
 import os
 import time
 
@@ -25,6 +27,74 @@ _FLAGS = {
     "noexec": MS_NOEXEC,
     "noatime": MS_NOATIME,
 }
+
+
+class MountPermissions(enum.Enum):
+    """How a mount of :class:`MountGuard` may be used."""
+
+    READ_WRITE = "rw"
+    READ_ONLY = "ro"
+
+
+class MountGuard:
+    """Context manager: the mounts that are made with it are gone when it is left.
+
+    ``with MountGuard() as guard: guard.mount(source, target)``; or call :meth:`umount` at the end.
+    """
+
+    def __init__(self):
+        self.mounts = []
+        """(source, target) of those that are there, in the order of their mounting."""
+
+    def mount(self, source, target, bind=True, remount=False, permissions=None, mode="0755"):
+        """Bind ``source``, without what is mounted below it, to ``target``, which has to be there.
+
+        ``permissions`` is one of MountPermissions, None to leave it as it is at ``source``; ``remount`` changes them
+        on a mount that is there already. ``mode`` is of no use here. Raises OSError, ValueError.
+        """
+        if not bind:
+            raise ValueError("only bind mounts are made this way, see mount_filesystem")
+        if permissions is not None and permissions not in list(MountPermissions):
+            raise ValueError("not a MountPermissions: {!r}".format(permissions))
+        source, target = os.fspath(source), os.fspath(target)
+        _guarded_bind(source, target, remount, permissions)
+        if not remount:
+            self.mounts.append((source, target))
+
+    def umount(self):
+        """Unmount all, the last one first. Raises OSError; those not reached stay in ``mounts``."""
+        while self.mounts:
+            umount(self.mounts[-1][1])
+            self.mounts.pop()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.umount()
+
+
+def _guarded_bind(source, target, remount, permissions):
+    if not remount:
+        linux.call("mount", source, target, None, MS_BIND, None)
+    try:
+        linux.call("mount", None, target, None, MS_PRIVATE, None)
+        if permissions is not None:
+            flags = _flags_of(target) & ~MS_RDONLY
+            if permissions is MountPermissions.READ_ONLY:
+                flags |= MS_RDONLY
+            linux.call("mount", None, target, None, MS_REMOUNT | MS_BIND | flags, None)
+    except OSError:
+        if not remount:
+            linux.call("umount2", target, MNT_DETACH)
+        raise
+
+
+def _flags_of(target):
+    """Return the flags of the mount at ``target``: a remount would drop those that it is not told."""
+    found = os.statvfs(target).f_flag
+    # statvfs(3) and mount(2) have the same bits for these.
+    return found & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME)
 
 
 def mount(source, target, bind=True, ro=True, private=True, mode="0755"):
@@ -69,7 +139,10 @@ def mount_filesystem(source, target, fstype, options=()):
     try:
         linux.call("mount", source, target, fstype, flags, ",".join(data) or None)
     except OSError as error:
-        text = "cannot mount {} ({}) at {}: {}".format(source, fstype, target, os.strerror(error.errno))
+        reason = os.strerror(error.errno)
+        if error.errno == errno.ENODEV:
+            reason = "the kernel has no such file system"
+        text = "cannot mount {} ({}) at {}: {}".format(source, fstype, target, reason)
         raise OSError(error.errno, text) from error
 
 
@@ -101,12 +174,10 @@ def mount_with_arguments(source, target, arguments):
 
 
 def umount(target, lazy=False, patience=5.0):
-    """Unmount what is mounted at ``target``; while it is in use, try again for ``patience`` seconds.
+    """Unmount what is mounted at ``target`` with what is mounted below it, the innermost first.
 
-    ``lazy`` only takes it out of the way. Raises OSError.
+    While it is in use, try again for ``patience`` seconds. ``lazy`` only takes it out of the way. Raises OSError.
     """
-    import errno
-
     flags = UMOUNT_NOFOLLOW | (MNT_DETACH if lazy else 0)
     end = time.monotonic() + patience
     while True:
@@ -118,7 +189,11 @@ def umount(target, lazy=False, patience=5.0):
                 raise OSError(
                     error.errno, "cannot unmount {}: {}".format(target, os.strerror(error.errno))
                 ) from error
-        time.sleep(0.01)
+        below = mounted_below(target, itself=False)
+        if below:
+            umount(below[-1], patience=patience)
+        else:
+            time.sleep(0.01)
 
 
 def sync_filesystem(path):
@@ -136,14 +211,17 @@ def umount_below(target):
         umount(path)
 
 
-def mounted_below(target):
-    """Return the mount points at and below ``target`` in the order of their mounting."""
+def mounted_below(target, itself=True):
+    """Return the mount points at and below ``target`` in the order of their mounting.
+
+    ``itself`` tells whether ``target`` is to be among them.
+    """
     root = os.path.realpath(target)
     found = []
     with open("/proc/self/mountinfo", "rb") as file:
         for line in file:
             point = os.fsdecode(_unescaped(line.split(b" ")[4]))
-            if point == root or point.startswith(root.rstrip("/") + "/"):
+            if (itself and point == root) or point.startswith(root.rstrip("/") + "/"):
                 found.append(point)
     return found
 

@@ -41,17 +41,23 @@ def parse_location(location, args):
     """Return the path that ``location`` names, for the arguments ``args`` of a stage or a mount.
 
     ``tree:///PATH`` is in the tree, ``mount://NAME/PATH`` in that mount (``mount:///PATH`` below the
-    directory of all mounts), ``input://NAME/PATH`` in that input. ``..`` does not leave them. A location
-    that ends with a slash gives a path that ends with ``/.``, which copying tools take as the content of
-    the directory. Raises ValueError for another scheme and for a name that is not there.
+    directory of all mounts), ``input://NAME/PATH`` in that input; ``/PATH`` is in the tree as well. ``..`` does not
+    leave them. A location that ends with a slash gives a path that ends with ``/.``, which copying tools take as the
+    content of the directory. Raises ValueError for another scheme and for a name that is not there.
     """
     root, path = parse_location_into_parts(location, args)
-    full = os.path.normpath(os.path.join(root, path))
+    full = os.path.normpath(root + path)
     return os.path.join(full, ".") if location.endswith("/") else full
 
 
 def parse_location_into_parts(location, args):
-    """Return ``location`` as (directory that it is in, path relative to that); see :func:`parse_location`."""
+    """Return ``location`` as (directory that it is in, path as seen from there); see :func:`parse_location`.
+
+    The path begins with a slash; it is for :func:`osbuild.util.path.resolve`, or to be put after the directory, and
+    not for os.path.join.
+    """
+    if location.startswith("/"):
+        location = "tree://" + location
     scheme, colon, rest = location.partition(":")
     if not colon or scheme not in ("tree", "mount", "input"):
         raise ValueError("not a tree:, mount: or input: location: {!r}".format(location))
@@ -60,7 +66,7 @@ def parse_location_into_parts(location, args):
         name, slash, rest = rest[2:].partition("/")
         rest = slash + rest
     root = _root_of(scheme, name, args, location)
-    return root, os.path.relpath(os.path.normpath("/" + rest.lstrip("/")), "/")
+    return root, os.path.normpath("/" + rest.lstrip("/"))
 
 
 def _root_of(scheme, name, args, location):

@@ -64,12 +64,16 @@ def resolve(tree, path, follow=True):
 def clamp_mtime(path, start, to):
     """Set the modification times below ``path`` (itself included) that are after ``start`` to ``to``.
 
-    Both are in seconds. Symbolic links are changed themselves, not followed.
+    Both are in seconds. Symbolic links are changed themselves, not followed; what is immutable stays as it is.
     """
 
     def clamp(name):
         if os.lstat(name).st_mtime >= start:
-            os.utime(name, (to, to), follow_symlinks=False)
+            try:
+                os.utime(name, (to, to), follow_symlinks=False)
+            except PermissionError:
+                # The immutable flag stops root, too.
+                return
 
     for folder, _, files in os.walk(path, topdown=False):
         for name in files:
@@ -79,6 +83,17 @@ def clamp_mtime(path, start, to):
             if os.path.islink(entry) and os.path.isdir(entry):
                 clamp(entry)
         clamp(folder)
+
+
+def ensure_glob(pathname, n="", **keywords):
+    """Return what glob.glob(``pathname``, ``**keywords``) finds. Raises ValueError for none, or not ``n`` of them."""
+    import glob
+
+    found = glob.glob(pathname, **keywords)
+    if not found or (n != "" and len(found) != int(n)):
+        wanted = n if n != "" else "any"
+        raise ValueError("{} files match {}, {} wanted".format(len(found), pathname, wanted))
+    return found
 
 
 def _parts(path):

@@ -13,11 +13,12 @@ class ProgramError(Exception):
     """A program that could not be started or did not end with status 0."""
 
 
-def run(argv, root=None, env=None):
+def run(argv, root=None, env=None, stdin=None, stdout=None):
     """Run ``argv`` (a list of strings), wait for it and return nothing; its output goes where ours goes.
 
     With ``root``, a directory, the program is looked for and runs inside of it, as after chroot(2).
-    ``env`` is a dict of variables to add to the environment. Raises ProgramError where the program does not
+    ``env`` is a dict of variables to add to the environment. ``stdin`` and ``stdout`` are open files, or
+    descriptors, that it reads and writes in place of ours. Raises ProgramError where the program does not
     start or does not succeed.
     """
     variables = dict(os.environ)
@@ -30,7 +31,7 @@ def run(argv, root=None, env=None):
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
-        _become(argv, root, variables, writer)
+        _become(argv, root, variables, writer, (stdin, stdout))
     os.close(writer)
     with open(reader, encoding="utf-8") as pipe:
         problem = pipe.read()
@@ -44,13 +45,16 @@ def run(argv, root=None, env=None):
         raise ProgramError("{} failed with exit status {}".format(argv[0], os.WEXITSTATUS(status)))
 
 
-def _become(argv, root, variables, writer):
+def _become(argv, root, variables, writer, streams):
     """Turn this process into the program; where that fails say why on ``writer`` and end. Never returns."""
     try:
         import signal
 
         # Python ignores it, and programs inherit that: a pipeline would not end with its reader.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        for number, stream in enumerate(streams):
+            if stream is not None:
+                os.dup2(stream if isinstance(stream, int) else stream.fileno(), number)
         if root is not None:
             os.chroot(root)
             os.chdir("/")

@@ -5,6 +5,8 @@ import glob
 import os
 import re
 
+_AUTHORITY = "/etc/rhsm/ca/redhat-uep.pem"
+
 
 class Subscriptions:
     """Where the certificates are: by repository, and a pair for everything else."""
@@ -35,6 +37,31 @@ class Subscriptions:
             raise ValueError("this machine has no subscription for the URL")
         return self.fallback
 
+    def get_secrets(self, urls):
+        """Return {"ssl_client_key", "ssl_client_cert", "ssl_ca_cert"} for ``urls``, one or a list.
+
+        The first that there is something for counts. Raises RuntimeError where there is nothing for any.
+        """
+        for url in [urls] if isinstance(urls, str) else urls:
+            try:
+                found = self.secrets_for(url)
+            except ValueError:
+                continue
+            return {
+                "ssl_client_key": found["key"],
+                "ssl_client_cert": found["cert"],
+                "ssl_ca_cert": found.get("cacert", _AUTHORITY),
+            }
+        raise RuntimeError("this machine has no subscription for {}".format(urls))
+
+    @staticmethod
+    def get_consumer_secrets(root="/"):
+        """Return {"consumer_key", "consumer_cert"}, by which this machine is known. Raises RuntimeError."""
+        paths = [os.path.join(root, "etc/pki/consumer", name) for name in ("key.pem", "cert.pem")]
+        if not all(os.path.exists(path) for path in paths):
+            raise RuntimeError("this machine has no consumer certificate, is it registered?")
+        return {"consumer_key": paths[0], "consumer_cert": paths[1]}
+
 
 def _secrets(values):
     secrets = {"key": values["sslclientkey"], "cert": values["sslclientcert"]}
@@ -50,7 +77,7 @@ def _pattern(baseurl):
 
 
 def _entitlement(root):
-    authority = os.path.join(root, "etc/rhsm/ca/redhat-uep.pem")
+    authority = os.path.join(root, _AUTHORITY.lstrip("/"))
     for key in sorted(glob.glob(os.path.join(root, "etc/pki/entitlement/*-key.pem"))):
         cert = key[: -len("-key.pem")] + ".pem"
         if os.path.exists(cert):
