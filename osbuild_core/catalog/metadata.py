@@ -53,40 +53,67 @@ def from_source(name: str, data: bytes) -> Metadata:
     """Return the metadata in the Python source ``data``, without running it.
 
     The docstring's first line is the summary, the rest the description; ``SCHEMA`` and ``SCHEMA_2`` are
-    strings with the members of a JSON object, ``CAPABILITIES`` a list of strings. Raises ModuleError
-    (``module.metadata``) for what is not Python or not JSON.
+    strings with the members of a JSON object, ``CAPABILITIES`` a list, tuple or set of strings. Raises ModuleError
+    (``module.metadata``) for what is not Python or not JSON, and for constants that only running it would give.
     """
     import ast
+    import warnings
 
     try:
-        tree = ast.parse(data)
-    except (SyntaxError, ValueError):
-        raise _broken(name, f"{name} has no {name}.meta.json and is not Python") from None
+        with warnings.catch_warnings():
+            # About escapes in its strings, which are its author's business.
+            warnings.simplefilter("ignore")
+            tree = ast.parse(data)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise _broken(
+            name,
+            f"{name} has no {name}.meta.json and is not Python",
+            f"put {name}.meta.json beside it; what is written in another language says there what it takes",
+        ) from None
     summary, _, description = (ast.get_docstring(tree) or "").partition("\n")
     meta: dict[str, Any] = {"summary": summary, "description": description.strip()}
-    found = _constants(ast, tree)
+    found = _constants(ast, name, tree)
     for constant, member in (("SCHEMA", "schema"), ("SCHEMA_2", "schema_2")):
-        if isinstance(found.get(constant), str):
-            try:
-                meta[member] = json.loads("{" + found[constant] + "}")
-            except ValueError as error:
-                raise _broken(name, f"{name}: {constant} is not JSON: {error}") from None
-    meta["capabilities"] = found.get("CAPABILITIES") or []
+        if constant in found:
+            meta[member] = _object(name, constant, found[constant])
+    capabilities = found.get("CAPABILITIES") or ()
+    if not isinstance(capabilities, list | tuple | set) or not all(isinstance(c, str) for c in capabilities):
+        raise _broken(name, f"{name}: CAPABILITIES is no list of strings")
+    meta["capabilities"] = capabilities
     return _metadata(meta)
 
 
-def _constants(ast_: Any, tree: ast.Module) -> dict[str, Any]:
+def _constants(ast_: Any, name: str, tree: ast.Module) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for node in tree.body:
-        if not isinstance(node, ast_.Assign):
+        if isinstance(node, ast_.Assign):
+            targets = node.targets
+        elif isinstance(node, ast_.AnnAssign) and node.value is not None:
+            targets = [node.target]
+        else:
             continue
-        for target in node.targets:
+        for target in targets:
             if isinstance(target, ast_.Name) and target.id in ("SCHEMA", "SCHEMA_2", "CAPABILITIES"):
                 try:
                     found[target.id] = ast_.literal_eval(node.value)
-                except ValueError:
-                    continue
+                except (ValueError, TypeError):
+                    raise _broken(
+                        name,
+                        f"{name}: {target.id} in line {node.lineno} is put together by the program, which is not run",
+                        f"write it as one literal, or put it into {name}.meta.json",
+                    ) from None
     return found
+
+
+def _object(name: str, constant: str, text: Any) -> Schema:
+    if not isinstance(text, str):
+        raise _broken(name, f"{name}: {constant} is no string but of type {type(text).__name__}")
+    try:
+        schema = json.loads("{" + text + "}")
+    except (ValueError, RecursionError) as error:
+        raise _broken(name, f"{name}: {constant} is not JSON: {error}") from None
+    assert isinstance(schema, dict)
+    return schema
 
 
 def _metadata(meta: Mapping[str, Any]) -> Metadata:
@@ -102,11 +129,11 @@ def _metadata(meta: Mapping[str, Any]) -> Metadata:
     )
 
 
-def _broken(name: str, detail: str) -> ModuleError:
+def _broken(name: str, detail: str, hint: str | None = None) -> ModuleError:
     return ModuleError(
         detail,
         code="module.metadata",
-        hint=f"correct the metadata of {name}, or put the module back as it was installed",
+        hint=hint or f"correct the metadata of {name}, or put the module back as it was installed",
     )
 
 

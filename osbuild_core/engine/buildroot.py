@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from osbuild_core.catalog.module import Module
 from osbuild_core.engine.keys import runner_key
 from osbuild_core.engine.rootstate import RootState, make_state
-from osbuild_core.engine.sdk import sdk_of
+from osbuild_core.engine.sdk import SDK, sdk_for, sdk_of
 from osbuild_core.model.errors import SandboxError
 from osbuild_core.sandbox import mounts
 from osbuild_core.sandbox.capabilities import granted
@@ -40,6 +41,7 @@ class BuildRoot:
 
     ``root`` is the build tree (``/``: the host), ``frame`` a directory on a tmpfs that lives as long as
     the pipeline runs, ``state`` gives ``/etc`` and ``/var`` to each sandbox (None: while the runner runs).
+    ``lib`` has the modules and, as ``osbuild``, what is in ``sdk``.
     """
 
     root: Path
@@ -51,6 +53,7 @@ class BuildRoot:
     namespace: int
     name: str
     state: RootState | None = None
+    sdk: Path = SDK
 
     def check_interpreter(self, module: Module) -> None:
         """Raise SandboxError where the build tree lacks what the shebang of ``module`` names."""
@@ -106,10 +109,17 @@ class BuildRoot:
             var=str(var),
             cmdline=str(self.cmdline),
             binds=(*parts, Bind(str(api), API), Bind(str(self.lib), LIB), *binds),
-            environment=environment(os.environ.get("TERM"), source_epoch),
+            environment=environment(
+                os.environ.get("TERM"), source_epoch, os.environ.get("OSBUILD_EXPERIMENTAL", "")
+            ),
             capabilities=granted(capabilities),
             timeout=timeout,
         )
+
+    def sdk_bind(self, module: Module) -> tuple[Bind, ...]:
+        """Return what ``module`` needs to see if its library has another ``osbuild`` than most modules here."""
+        sdk = sdk_for(module)
+        return () if sdk == self.sdk else (Bind(str(sdk / "osbuild"), f"{LIB}/osbuild"),)
 
     def command(self, stage: str) -> tuple[tuple[str, ...], tuple[Bind, ...]]:
         """Return what to run for the executable ``stage`` of BIN, and what that needs to see."""
@@ -140,14 +150,15 @@ def build_root(
         frame.mkdir()
         mounts.tmpfs(frame)
         stack.callback(mounts.unmount_below, scratch)
-        lib = make_lib(context.library.path, frame / "lib")
+        sdk = sdk_of(context.library.path)
+        lib = make_lib(context.library.paths, sdk, frame / "lib")
         cmdline = frame / "cmdline"
         cmdline.write_text("root=/dev/osbuild\n")
         root = Path("/")
         if build_key is not None:
             lease = stack.enter_context(context.lease(build_key))
             root = stack.enter_context(lease.mount())
-        bare = BuildRoot(root, build_key is None, frame, lib, cmdline, runner, namespace, name)
+        bare = BuildRoot(root, build_key is None, frame, lib, cmdline, runner, namespace, name, sdk=sdk)
         kept = None
         if keeps(runner):
             lease = stack.enter_context(keep_runner(context, bare, build_key, show))
@@ -156,15 +167,20 @@ def build_root(
         yield dataclasses.replace(bare, state=RootState(frame, scratch, kept, overlay=overlay))
 
 
-def make_lib(library: Path, lib: Path) -> Path:
-    """Show the module folders of ``library``, and the SDK as ``osbuild``, in the new directory ``lib``."""
+def make_lib(libraries: Sequence[Path], sdk: Path, lib: Path) -> Path:
+    """Show the module folders of ``libraries``, and ``osbuild`` of ``sdk``, in the new directory ``lib``."""
     lib.mkdir()
-    sources = {name: library / name for name in LIBRARY_FOLDERS}
-    sources["osbuild"] = sdk_of(library) / "osbuild"
-    for name, source in sources.items():
-        if source.is_dir():
+    sources = {name: [library / name for library in libraries] for name in LIBRARY_FOLDERS}
+    sources["osbuild"] = [sdk / "osbuild"]
+    for name, folders in sources.items():
+        present = [folder for folder in folders if folder.is_dir()]
+        if len(present) == 1:
             (lib / name).mkdir()
-            mounts.bind(source, lib / name)
+            mounts.bind(present[0], lib / name)
+            continue
+        # Small files, and not many: copied in no time, which a mount for each is not.
+        for folder in reversed(present):
+            shutil.copytree(folder, lib / name, dirs_exist_ok=True, ignore_dangling_symlinks=True)
     return lib
 
 
@@ -182,11 +198,12 @@ def keep_runner(
     key = runner_key(build_key, bare.runner.digest, context.digests)
     store = context.store
     with store.building(key, context.cancel.is_set):
-        if not store.has(key):
+        lease = store.acquire(key)
+        if lease is None:
             with store.begin(key, None) as work:
                 run_runner(context, bare, work, show)
-                work.commit({"runner": bare.runner.name})
-    with context.lease(key) as lease:
+                lease = work.commit_held({"runner": bare.runner.name})
+    with lease:
         yield lease
 
 
@@ -202,7 +219,7 @@ def run_runner(context: Context, bare: BuildRoot, work: Work, show: Callable[[st
         dev=dev,
         etc=etc,
         var=var,
-        binds=(Bind(str(bare.runner.path), runner),),
+        binds=(Bind(str(bare.runner.path), runner), *bare.sdk_bind(bare.runner)),
         timeout=context.settings.stage_timeout,
     )
     with work.log.open("wb") as log:

@@ -10,8 +10,9 @@ from osbuild_core.catalog.library import Library, default_library
 from osbuild_core.catalog.module import Module
 from osbuild_core.engine import host
 from osbuild_core.engine.cancel import Cancel
+from osbuild_core.engine.held import Held
 from osbuild_core.engine.keys import Digests
-from osbuild_core.engine.sdk import SDK, directory_digest, sdk_of
+from osbuild_core.engine.sdk import SDK, sdk_digest
 from osbuild_core.engine.settings import Settings
 from osbuild_core.model.errors import Cancelled, ModuleError, StoreError
 from osbuild_core.model.events import Event, Sink
@@ -31,8 +32,10 @@ class Context:
 
     def __init__(self, settings: Settings | None = None, sink: Sink | None = None) -> None:
         self.settings = settings or Settings()
-        self.library = Library(self.settings.library or default_library())
+        libraries = self.settings.library or default_library()
+        self.library = Library(*libraries) if isinstance(libraries, tuple) else Library(libraries)
         self.cancel = Cancel()
+        self.held = Held()
         self.interrupted = False
         self._spawner: Spawner | None = None
         self._store: Store | None = None
@@ -41,6 +44,7 @@ class Context:
         self._sink_lock = threading.Lock()
         self._stack = contextlib.ExitStack()
         self._stack.callback(self._close_cancel)
+        self._stack.callback(self.held.release)
         self._lock = threading.RLock()
 
     def __enter__(self) -> Self:
@@ -69,15 +73,33 @@ class Context:
             if self._spawner is None:
                 from osbuild_core.sandbox.spawner import Spawner
 
-                self._spawner = self._stack.enter_context(Spawner(SDK))
+                self._spawner = self._stack.enter_context(
+                    Spawner(SDK, self.emit if self.settings.trace else None)
+                )
             return self._spawner
 
     @property
     def store(self) -> Store:
-        """The store. Raises StoreError where it cannot be used."""
+        """The store, made if missing. Raises StoreError where it cannot be used."""
+        return self._open_store(create=True)
+
+    def opened_store(self) -> Store:
+        """Return the store that is there. Raises StoreError (``store.none``) where there is none."""
+        return self._open_store(create=False)
+
+    def find_store(self) -> Store | None:
+        """Return the store, or None where there is none: to look what it has is no reason to make one."""
+        try:
+            return self.opened_store()
+        except StoreError as error:
+            if error.code != "store.none":
+                raise
+            return None
+
+    def _open_store(self, *, create: bool) -> Store:
         with self._lock:
             if self._store is None:
-                opened = Store.open(self.settings.store, backend=self.settings.backend)
+                opened = Store.open(self.settings.store, backend=self.settings.backend, create=create)
                 self._store = self._stack.enter_context(opened)
             return self._store
 
@@ -112,7 +134,7 @@ class Context:
             raise ModuleError(
                 f"there is no runner for {name or 'this host'} in {self.library.path / 'runners'}",
                 code="module.no-runner",
-                hint="runners there: " + ", ".join(self.library.names("runners")),
+                hint=self.library.runner_hint(name or "org.osbuild.linux"),
             )
         return found
 
@@ -124,7 +146,7 @@ class Context:
                 self._digests = Digests(
                     module=lambda kind, name: self.module(kind, name).digest,
                     runner=lambda name: self.runner(name).digest,
-                    sdk=directory_digest(sdk_of(self.library.path) / "osbuild"),
+                    sdk=sdk_digest(self.library.paths),
                     architecture=host.architecture(),
                     host=host.fingerprint(),
                 )

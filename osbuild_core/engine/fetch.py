@@ -23,7 +23,7 @@ def run_fetch(context: Context, manifest: Manifest, fetch: Fetch) -> SourceResul
     started = time.monotonic()
     source = manifest.sources[fetch.source]
     sources = context.store.sources
-    context.emit(SourceStarted(source.type, len(fetch.checksums)))
+    context.emit(SourceStarted(source.type, len(fetch.checksums), source.id))
     items: tuple[SourceItemResult, ...] = ()
     error, output = None, ""
     try:

@@ -9,10 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from osbuild_core.model.manifest import Manifest, Pipeline, Stage
 from osbuild_core.sandbox.spec import LAYOUT_VERSION
+
+if TYPE_CHECKING:
+    from osbuild_core.engine.settings import Pause
 
 KEY_VERSION = 1
 
@@ -56,8 +59,8 @@ def ground(key: str | None) -> str | None:
     return key
 
 
-def manifest_keys(manifest: Manifest, digests: Digests) -> Keys:
-    """Return the key of every stage of ``manifest``.
+def manifest_keys(manifest: Manifest, digests: Digests, pause: Pause | None = None) -> Keys:
+    """Return the key of every stage of ``manifest``; those at which ``pause`` is, and what follows, have their own.
 
     Pipelines come after what they refer to, so one pass is enough.
     """
@@ -85,6 +88,7 @@ def manifest_keys(manifest: Manifest, digests: Digests) -> Keys:
                     "devices": [[device.name, device.id] for device in stage.devices],
                     "modules": _module_digests(stage, digests),
                     "trees": trees,
+                    **({"pause": pause.mark} if pause is not None and pause.at(stage) else {}),
                 }
             )
             made.append(base)
@@ -120,6 +124,7 @@ def runner_key(build_key: str | None, runner: str, digests: Digests) -> str:
             "version": KEY_VERSION,
             "layout": LAYOUT_VERSION,
             "architecture": digests.architecture,
+            "sdk": digests.sdk,
             "runner": runner,
             "build": ground(build_key),
             "host": digests.host if build_key is None else None,

@@ -11,6 +11,7 @@ from osbuild_core.engine.buildroot import BuildRoot, build_root
 from osbuild_core.engine.failure import FAILURES, cancelled, failure_of
 from osbuild_core.engine.record import cached_results, stage_document
 from osbuild_core.engine.stage import StageRun
+from osbuild_core.model.errors import ModuleError
 from osbuild_core.model.events import (
     PipelineFinished,
     PipelineStarted,
@@ -43,7 +44,12 @@ class LocalExecutor:
         """Run the stages of ``planned`` that are to do. A failed stage is in the result, not raised."""
         started = time.monotonic()
         pipeline = planned.pipeline
-        self.context.emit(PipelineStarted(planned.name, pipeline.id, planned.first, len(planned.stages)))
+        runner = None
+        with contextlib.suppress(ModuleError):
+            runner = self.context.runner(pipeline.runner).name
+        self.context.emit(
+            PipelineStarted(planned.name, pipeline.id, planned.first, len(planned.stages), runner)
+        )
         run = _PipelineRun(self.context, plan, planned)
         error = None
         try:
@@ -105,6 +111,10 @@ class _PipelineRun:
                 self.results.append(result)
                 if not result.success:
                     return
+            made = base.hand_over()
+            if made is not None:
+                # Whoever needs it may start later.
+                context.held.take(made)
 
     def checksums(self) -> list[str]:
         """Return what the stages to run take from sources."""
@@ -115,8 +125,9 @@ class _PipelineRun:
         """Run one stage on top of ``base``, which then holds its tree; or take what another run made."""
         context, store = self.context, self.context.store
         with store.building(stage.key, context.cancel.is_set):
-            if store.has(stage.key):
-                base.take(context.lease(stage.key))
+            there = store.acquire(stage.key)
+            if there is not None:
+                base.take(there)
                 self.documents = list(base.document().get("stages", []))
                 result = cached_results(self.planned, base.document())[stage.number]
                 context.emit(StageFinished(result))
@@ -144,16 +155,19 @@ class _PipelineRun:
         take_over = bool(stage.stage.devices) and lease is not None and lease.key not in self.read
         epoch = self.planned.pipeline.source_epoch
         plain = stage.stage.type in PLAIN_STAGES
-        with store.begin(stage.key, lease, take_over=take_over, plain=plain) as work:
+        with store.begin(
+            stage.key, lease, take_over=take_over, plain=plain, cancelled=context.cancel.is_set
+        ) as work:
             result = StageRun(context, stage, root, work, dict(self.planned.trees), epoch).run()
             if result.success:
                 self.documents.append(stage_document(result))
-                info = work.commit({"stages": self.documents}, source_epoch=epoch)
-                result = result._replace(log=str(info.log))
+                document = {"pipeline": self.planned.name, "stages": self.documents}
+                made = work.commit_held(document, source_epoch=epoch)
+                base.take(made)
+                result = result._replace(log=str(made.info.log))
         if result.success:
             if stage.pinned:
                 store.pin(stage.key)
-            base.take(context.lease(stage.key))
             return result
         log = store.path / "logs" / f"{stage.key}.log"
         return result._replace(log=str(log) if log.exists() else None)

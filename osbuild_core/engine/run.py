@@ -47,16 +47,16 @@ class Run:
     def run(self, started: float) -> RunResult:
         """Run all tasks; then make durable what was built, and keep the store below its limit."""
         context = self.context
-        if (
-            self.plan.todo
-            or self.plan.exports
-            or any(self._missing(fetch.checksums) for fetch in self.plan.fetches)
-        ):
-            # It takes a moment to come up, and will be needed.
-            context.spawner.start()
         jobs = max(1, context.settings.jobs)
         lanes = {"work": jobs} | {f"source {i}": 1 for i in range(len(self.manifest.sources))}
         try:
+            if (
+                self.plan.todo
+                or self.plan.exports
+                or any(self._missing(fetch.checksums) for fetch in self.plan.fetches)
+            ):
+                # It takes a moment to come up, and will be needed.
+                context.spawner.start()
             run_tasks(
                 self._tasks(),
                 lanes,
@@ -65,6 +65,7 @@ class Run:
                 cancelled=context.cancel.is_set,
             )
         finally:
+            context.held.release()
             # Both take their time, and nothing is wrong without them: what is not marked as durable is dropped
             # after a crash of the machine.
             if not context.interrupted:

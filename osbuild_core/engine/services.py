@@ -17,8 +17,9 @@ from typing import Any
 
 from osbuild_core.catalog.module import Module
 from osbuild_core.engine.cancel import Cancel
-from osbuild_core.engine.sdk import SDK, sdk_of
+from osbuild_core.engine.sdk import SDK, is_ours, sdk_for
 from osbuild_core.model.errors import Cancelled, OsbuildError, ServiceError
+from osbuild_core.model.errors import Path as Place
 from osbuild_core.protocol.jsoncomm import Socket
 from osbuild_core.protocol.service import RemoteError, ServiceClient
 from osbuild_core.sandbox.spawner import Process, Spawner
@@ -33,21 +34,30 @@ CHUNK = 1 << 20
 
 
 class Service:
-    """One running service. ``label`` is what its output is shown under: ``input/packages (org.osbuild.files)``."""
+    """One running service. ``label`` is what its output is shown under: ``input/packages (org.osbuild.files)``;
+    ``place`` is where in the manifest it is."""
 
-    def __init__(self, label: str, client: ServiceClient, process: Process, output: int) -> None:
+    def __init__(
+        self, label: str, place: Place, client: ServiceClient, process: Process, output: int
+    ) -> None:
         self.label = label
+        self.place = place
         self.client = client
         self.grace = GRACE
         self._process = process
         self._output = output
         self._shown = 0
 
-    def printed(self) -> Iterator[str]:
-        """Yield what the service has printed since the last call, each line with the label before it."""
+    def printed(self, *, ended: bool = False) -> Iterator[str]:
+        """Yield what the service has printed since the last call, each line with the label before it.
+
+        The beginning of a line waits for its end, or for the service to have ``ended``.
+        """
         while data := os.pread(self._output, CHUNK, self._shown):
-            if len(data) == CHUNK:
-                data = data[: data.rfind(b"\n") + 1] or data
+            if len(data) == CHUNK or not ended:
+                data = data[: data.rfind(b"\n") + 1] or (data if len(data) == CHUNK else b"")
+            if not data:
+                return
             self._shown += len(data)
             lines = data.decode(errors="replace").splitlines()
             yield "".join(f"{self.label}: {line}\n" for line in lines)
@@ -69,11 +79,14 @@ class Service:
             if status is None:
                 self._process.signal(9)
                 self._process.wait()
-                raise ServiceError(f"{self.label} did not end and was killed", code="service.stuck")
+                raise ServiceError(
+                    f"{self.label} did not end and was killed", code="service.stuck", place=self.place
+                )
             if status != 0:
                 raise ServiceError(
                     f"{self.label} ended with status {status}: {self.last_line() or 'no output'}",
                     code="service.exit",
+                    place=self.place,
                 )
         finally:
             self._process.close()
@@ -107,13 +120,14 @@ class Services:
         self._namespace = namespace
         self._running: list[Service] = []
 
-    def start(self, module: Module, uid: str) -> Service:
-        """Start ``module`` as the service ``uid`` (``input/packages``)."""
-        own_sdk = sdk_of(module.path.parent.parent)
+    def start(self, module: Module, uid: str, place: Place = ()) -> Service:
+        """Start ``module`` as the service ``uid`` (``input/packages``), which ``place`` of the manifest asks for."""
+        sdk = sdk_for(module)
         environment = {**os.environ, **self._environment}
-        environment["PYTHONPATH"] = str(own_sdk)
+        environment["PYTHONPATH"] = str(sdk)
         environment["PYTHONUNBUFFERED"] = "1"
-        python = own_sdk == SDK and is_python(module.path)
+        # Not those of others: what they import may be there for the machine's own Python only.
+        python = sdk == SDK and is_python(module.path) and is_ours(module)
         with contextlib.ExitStack() as undo:
             output = os.open(
                 self._directory / f"service-{len(self._running)}",
@@ -133,7 +147,7 @@ class Services:
                     leashed=False,
                 )
             undo.pop_all()
-        service = Service(f"{uid} ({module.name})", ServiceClient(ours), process, output)
+        service = Service(f"{uid} ({module.name})", place, ServiceClient(ours), process, output)
         self._running.append(service)
         return service
 
@@ -164,14 +178,15 @@ class Services:
                 f"{service.label}: {error.detail}" + (f" ({last})" if last else ""),
                 code=error.code,
                 hint=error.hint,
+                place=service.place,
                 retryable=error.retryable,
             ) from error
         fds.close()
         self._show_output(service)
         return reply
 
-    def _show_output(self, service: Service) -> None:
-        for text in service.printed():
+    def _show_output(self, service: Service, *, ended: bool = False) -> None:
+        for text in service.printed(ended=ended):
             self._show(text)
 
     def stop(self) -> None:
@@ -179,7 +194,7 @@ class Services:
         first: OsbuildError | OSError | None = None
         while self._running:
             service = self._running.pop()
-            for step in (service.stop, partial(self._show_output, service), service.close):
+            for step in (service.stop, partial(self._show_output, service, ended=True), service.close):
                 try:
                     step()
                 except (OsbuildError, OSError) as error:

@@ -19,7 +19,7 @@ from osbuild_core.engine.plan import (
 )
 from osbuild_core.engine.settings import Settings
 from osbuild_core.formats import load
-from osbuild_core.model.errors import ManifestError, SandboxError, UsageError
+from osbuild_core.model.errors import ManifestError, SandboxError, StoreError, UsageError
 from osbuild_core.model.events import RunFinished, RunStarted, Sink
 from osbuild_core.model.manifest import Manifest
 from osbuild_core.model.plan import Plan
@@ -61,7 +61,7 @@ class Session(Context):
 
     def keys(self, manifest: Manifest) -> Keys:
         """Return the keys of all stages. Raises ModuleError for a module or runner that is missing."""
-        return manifest_keys(manifest, self.digests)
+        return manifest_keys(manifest, self.digests, self.settings.pause)
 
     def plan(
         self,
@@ -72,17 +72,18 @@ class Session(Context):
         checkpoint: Sequence[str] = (),
     ) -> Plan:
         """Plan a run: ``exports`` and what they need, and ``pipelines`` (None: without exports, every
-        pipeline that no other uses).
+        pipeline that no other uses). A store that is not there yet has nothing, and is not made.
 
         Raises UsageError for names that the manifest does not have.
         """
         targets = export_targets(manifest, exports)
         if pipelines is None:
             pipelines = [] if targets else leaves(manifest)
+        store = self.find_store()
         return make_plan(
             manifest,
             self.keys(manifest),
-            has=self.store.has,
+            has=store.has if store else lambda _: False,
             pipelines=pipelines,
             exports=targets,
             pinned=checkpoints(manifest, checkpoint),
@@ -110,17 +111,42 @@ class Session(Context):
                 code="usage.no-output-directory",
                 hint="name one with --output-directory",
             )
-        plan = self.plan(manifest, exports=exports, pipelines=pipelines, checkpoint=checkpoint)
-        self._check_items(manifest, plan)
-        self._check_possible(plan, output_directory)
-        return self.run(manifest, plan, output_directory)
+        while True:
+            plan = self.plan(manifest, exports=exports, pipelines=pipelines, checkpoint=checkpoint)
+            self._check_items(manifest, plan)
+            self._check_possible(plan, output_directory)
+            if self.held.take_plan(self.store, plan):
+                return self._run(manifest, plan, output_directory)
+            # Another process evicted some of it; so there is more to do.
 
-    def fetch(self, manifest: Manifest) -> RunResult:
-        """Download everything that the manifest's sources list; build nothing."""
-        return self.run(manifest, Plan((), fetch_everything(manifest)), None)
+    def fetch(self, manifest: Manifest, *, exports: Sequence[str] = ()) -> RunResult:
+        """Download what building ``exports`` would take, without them everything that the manifest's sources
+        list; build nothing.
+
+        Raises UsageError for names that the manifest does not have.
+        """
+        if not exports:
+            return self.run(manifest, Plan((), fetch_everything(manifest)), None)
+        plan = self.plan(manifest, exports=exports)
+        self._check_items(manifest, plan)
+        return self.run(manifest, Plan((), plan.fetches), None)
 
     def run(self, manifest: Manifest, plan: Plan, output_directory: Path | None) -> RunResult:
-        """Carry out ``plan``. One run at a time."""
+        """Carry out ``plan``. One run at a time.
+
+        Raises StoreError where something that it builds on has gone from the store meanwhile.
+        """
+        if not self.held.take_plan(self.store, plan):
+            raise StoreError(
+                "something that the plan builds on has gone from the store",
+                code="store.gone",
+                hint="plan again",
+                retryable=True,
+            )
+        return self._run(manifest, plan, output_directory)
+
+    def _run(self, manifest: Manifest, plan: Plan, output_directory: Path | None) -> RunResult:
+        """Carry out ``plan``, of which all is held."""
         from osbuild_core.engine.run import Run
 
         if self.cancel.is_set() and not self.interrupted:
@@ -133,6 +159,7 @@ class Session(Context):
                 len(plan.todo),
                 sum(len(p.todo) for p in plan.todo),
                 sum(len(fetch.checksums) for fetch in plan.fetches),
+                plan,
             )
         )
         result = Run(self, self.executor, manifest, plan, output_directory).run(started)

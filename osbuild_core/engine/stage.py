@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,13 +14,16 @@ from typing import TYPE_CHECKING, Any
 from osbuild_core.catalog.module import Module
 from osbuild_core.engine.buildroot import BuildRoot, new_api
 from osbuild_core.engine.failure import FAILURES, cancelled, failure_of
-from osbuild_core.engine.services import Services
+from osbuild_core.engine.services import Service, Services
 from osbuild_core.engine.trees import Trees
+from osbuild_core.model.errors import Path as Place
 from osbuild_core.model.errors import ServiceError
 from osbuild_core.model.events import StageOutput
 from osbuild_core.model.manifest import Device, Input, Mount, Stage
 from osbuild_core.model.plan import PlannedStage
 from osbuild_core.model.results import Failure, StageResult
+from osbuild_core.protocol.jsoncomm import Address
+from osbuild_core.protocol.remoteloop import RemoteLoopServer
 from osbuild_core.protocol.stage_api import arguments
 from osbuild_core.protocol.store_api import StoreServer
 from osbuild_core.sandbox import mounts
@@ -29,6 +33,10 @@ from osbuild_core.store.work import Work
 
 if TYPE_CHECKING:
     from osbuild_core.engine.context import Context
+
+
+METADATA_MAX = 16 << 20
+"""Bytes; it is held in memory, and in every object that stands on the stage."""
 
 
 class StageRun:
@@ -161,7 +169,8 @@ class StageRun:
                 mounts=shown_mounts,
             )
             (api / "arguments").write_text(json.dumps(document))
-            self._outcome = self._sandbox(module, api, dev, meta)
+            with RemoteLoopServer(api / "remoteloop"):
+                self._outcome = self._sandbox(module, api, dev, meta)
             if self._outcome.returncode == 0:
                 self._metadata = read_metadata(meta)
 
@@ -172,8 +181,9 @@ class StageRun:
             yield ""
             return
         path = self.frame / "store"
-        with StoreServer(path, trees):
-            yield str(path)
+        # Services that are not ours connect to it as it is.
+        with StoreServer(path, trees), Address(path, for_others=True) as address:
+            yield address
 
     def _sandbox(self, module: Module, api: Path, dev: Path, meta: Path) -> SandboxResult:
         command, extra = self.root.command(self.stage.type)
@@ -183,6 +193,7 @@ class StageRun:
             Bind(str(self.frame / "mounts"), MOUNTS, "rw"),
             Bind(str(self.inputs), INPUTS),
             Bind(str(module.path), f"{BIN}/{self.stage.type}"),
+            *self.root.sdk_bind(module),
             *extra,
         )
         assert self.root.state is not None
@@ -198,6 +209,11 @@ class StageRun:
             source_epoch=self.epoch,
             timeout=self.context.settings.stage_timeout,
         )
+        pause = self.context.settings.pause
+        if pause is not None and pause.at(self.stage):
+            from osbuild_core.engine.pause import open_shell
+
+            open_shell(self.context, spec, self.root.namespace, pause.output)
         return run(
             self.context.spawner,
             spec,
@@ -211,8 +227,8 @@ class StageRun:
     def _map_input(self, services: Services, item: Input, store_api: str) -> dict[str, Any]:
         module = self.context.module("inputs", item.type)
         target = self.inputs / item.name
-        target.mkdir()
-        service = services.start(module, f"input/{item.name}")
+        target.mkdir(parents=True)
+        service = services.start(module, f"input/{item.name}", self._place("inputs", item.name))
         reply = services.call(
             service,
             "map",
@@ -224,9 +240,13 @@ class StageRun:
                 "api": {"store": store_api},
             },
         )
-        path = reply_path(reply, service.label)
-        inside = relative(path, self.inputs, service.label)
+        inside = relative(reply_path(reply, service), self.inputs, service)
         return {**reply, "path": f"{INPUTS}/{inside}"}
+
+    def _place(self, *below: str | int) -> Place:
+        """Return where in the manifest a service of this stage is; one of version 1 does not name them."""
+        path = self.stage.path
+        return (*path, *below) if path[:1] == ("pipelines",) else path
 
     def _open_devices(self, services: Services, dev: Path) -> dict[str, dict[str, Any]]:
         """Open all devices, parents first; return replies with paths relative to ``dev``."""
@@ -239,7 +259,7 @@ class StageRun:
         self, services: Services, device: Device, dev: Path, opened: Mapping[str, Mapping[str, Any]]
     ) -> dict[str, Any]:
         module = self.context.module("devices", device.type)
-        service = services.start(module, f"device/{device.name}")
+        service = services.start(module, f"device/{device.name}", self._place("devices", device.name))
         reply = services.call(
             service,
             "open",
@@ -250,16 +270,24 @@ class StageRun:
                 "options": dict(device.options),
             },
         )
-        path = reply_path(reply, service.label)
-        return {**reply, "path": relative(str(dev / path), dev, service.label)}
+        path = reply_path(reply, service)
+        return {**reply, "path": relative(str(dev / path), dev, service)}
 
     def _mount_all(
         self, services: Services, devices: Mapping[str, Mapping[str, Any]], dev: Path
     ) -> dict[str, dict[str, Any]]:
-        return {mount.name: self._mount(services, mount, devices, dev) for mount in self.stage.mounts}
+        return {
+            mount.name: self._mount(services, mount, self._place("mounts", index), devices, dev)
+            for index, mount in enumerate(self.stage.mounts)
+        }
 
     def _mount(
-        self, services: Services, mount: Mount, devices: Mapping[str, Mapping[str, Any]], dev: Path
+        self,
+        services: Services,
+        mount: Mount,
+        place: Place,
+        devices: Mapping[str, Mapping[str, Any]],
+        dev: Path,
     ) -> dict[str, Any]:
         module = self.context.module("mounts", mount.type)
         root = self.frame / "mounts"
@@ -268,7 +296,7 @@ class StageRun:
             source = str(dev / devices[mount.source]["path"])
             if mount.partition:
                 source += f"p{mount.partition}"
-        service = services.start(module, f"mount/{mount.name}")
+        service = services.start(module, f"mount/{mount.name}", place)
         reply = services.call(
             service,
             "mount",
@@ -282,7 +310,7 @@ class StageRun:
         )
         if not reply:
             return {}
-        inside = relative(str(root / reply), root, service.label)
+        inside = relative(str(root / reply), root, service)
         return {"path": MOUNTS if inside == "." else f"{MOUNTS}/{inside}"}
 
     def _failure(self, outcome: SandboxResult) -> Failure | None:
@@ -300,26 +328,40 @@ class StageRun:
             value = data["value"].strip()
             detail = f"{data['type']}: {value.splitlines()[0]}" if value else data["type"]
             return Failure("stage.exception", detail, place=place, data=data)
-        if outcome.returncode > 128 or outcome.returncode < 0:
-            number = outcome.returncode % 128 if outcome.returncode > 0 else -outcome.returncode
-            return Failure("stage.killed", f"was ended by signal {number}", place=place)
+        number = ending_signal(outcome.returncode)
+        if number is not None:
+            hint = "was the machine out of memory?" if number == signal.SIGKILL else None
+            return Failure("stage.killed", f"was ended by signal {number} ({number.name})", hint, place)
         return Failure("stage.exit", f"ended with status {outcome.returncode}", place=place)
 
 
-def reply_path(reply: Any, label: str) -> str:
-    """Return the path that a service replied. Raises ServiceError where there is none."""
+def ending_signal(status: int) -> signal.Signals | None:
+    """Return the signal that an exit status stands for, None for a status of the program's own.
+
+    bubblewrap tells of a signal as shells do, by a status of 128 more.
+    """
+    try:
+        return signal.Signals(-status if status < 0 else status - 128)
+    except ValueError:
+        return None
+
+
+def reply_path(reply: Any, service: Service) -> str:
+    """Return the path that ``service`` replied. Raises ServiceError where there is none."""
     if not isinstance(reply, dict) or not isinstance(reply.get("path"), str):
-        raise ServiceError(f"{label} replied no path", code="service.protocol")
+        raise ServiceError(f"{service.label} replied no path", code="service.protocol", place=service.place)
     path: str = reply["path"]
     return path
 
 
-def relative(path: str, directory: Path, label: str) -> str:
+def relative(path: str, directory: Path, service: Service) -> str:
     """Return ``path`` relative to ``directory``. Raises ServiceError where it is not inside."""
     inside = os.path.relpath(path, directory)
     if inside == ".." or inside.startswith("../"):
         raise ServiceError(
-            f"{label} replied a path outside of its directory: {path}", code="service.protocol"
+            f"{service.label} replied a path outside of its directory: {path}",
+            code="service.protocol",
+            place=service.place,
         )
     return inside
 
@@ -329,11 +371,16 @@ def read_metadata(path: Path) -> Mapping[str, Any] | None:
 
     Raises ServiceError where that is not JSON.
     """
-    text = path.read_bytes()
+    with path.open("rb") as file:
+        text = file.read(METADATA_MAX + 1)
     if not text.strip():
         return None
+    if len(text) > METADATA_MAX:
+        raise ServiceError(
+            f"the stage wrote more than {METADATA_MAX >> 20} MiB of metadata", code="stage.metadata"
+        )
     try:
         data = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ServiceError(f"the stage's metadata is not JSON: {error}", code="stage.metadata") from error
     return data if isinstance(data, dict) else {"value": data}

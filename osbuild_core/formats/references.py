@@ -30,8 +30,9 @@ class Pipelines:
         self.check_name(name, (*path, "name"))
 
     def check_name(self, name: str, path: Path) -> None:
-        """Refuse names that lead out of the output directory: results go to one of that name."""
-        if not name or name.startswith("/") or "\0" in name or {".", ".."} & set(name.split("/")):
+        """Refuse names that lead out of the directory they are put into, or that no file can have."""
+        wrong = not name or name.startswith("/") or "\0" in name or {".", ".."} & set(name.split("/"))
+        if wrong or any("\ud800" <= letter <= "\udfff" for letter in name):
             self._report(f"{name!r} cannot be a name", path, "name", "use letters, digits and dashes")
 
     def add(self, pipeline: Pipeline) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from osbuild_core.formats.v1 import ASSEMBLER, TREE
+from osbuild_core.model.errors import OsbuildError
 from osbuild_core.model.manifest import Manifest, Pipeline
 from osbuild_core.model.results import Failure, PipelineResult, RunResult, SourceResult, StageResult
+
+CANCELLED = "cancelled"
 
 
 def version_2(result: RunResult) -> dict[str, Any]:
@@ -51,41 +54,81 @@ def _log_entry(stage: StageResult) -> dict[str, Any]:
     entry: dict[str, Any] = {"id": stage.id, "type": stage.type, "output": stage.output}
     if not stage.success:
         entry["success"] = False
-        exception = _exception(stage.error)
-        if exception:
-            entry["error"] = exception
+        reason = stage_error(stage)
+        if reason:
+            entry["error"] = reason
     return entry
 
 
-def _exception(failure: Failure | None) -> dict[str, Any] | None:
-    """Return what a module itself reported, if it did."""
-    if failure is None or failure.data is None:
+def stage_error(stage: StageResult) -> dict[str, Any] | None:
+    """Return why a stage failed: what it raised, or what ended it in the same form.
+
+    None where its status and its output are all there is to say, and for what was cancelled.
+    """
+    failure = stage.error
+    if failure is None:
         return None
-    return {"type": "exception", "data": dict(failure.data)}
+    data = failure.data
+    if data is None:
+        if failure.code in ("stage.exit", CANCELLED):
+            return None
+        text = f"{failure.detail} ({failure.hint})" if failure.hint else failure.detail
+        data = {"type": failure.code, "value": text, "traceback": ""}
+    return {"type": "exception", "data": dict(data)}
 
 
-def _error(result: RunResult) -> dict[str, Any] | None:
-    """Return the first thing that failed: a source, a stage, or what has no module to blame."""
+def _error(result: RunResult) -> dict[str, Any]:
+    """Return the first thing that failed: a source, a stage, or what has no module to blame.
+
+    What was cancelled because of it is not taken for it.
+    """
     for source in result.sources:
-        if not source.success:
+        if _failed(source.success, source.error):
             details: dict[str, Any] = {"source": {"type": source.type, "output": _source_output(source)}}
             return {"type": "org.osbuild.error.source", "details": details}
     for pipeline in result.pipelines:
         for stage in pipeline.stages:
-            if not stage.success:
+            if _failed(stage.success, stage.error):
                 data = {
                     "id": stage.id,
                     "type": stage.type,
                     "output": stage.output,
-                    "error": _exception(stage.error),
+                    "error": stage_error(stage),
                 }
                 return {"type": "org.osbuild.error.stage", "details": {"stage": data}}
     failures = [("pipeline", p.name, p.error) for p in result.pipelines if p.error]
     failures += [("export", e.name, e.error) for e in result.exports if e.error]
     for what, name, failure in failures:
-        reason = {"name": name, "code": failure.code, "message": failure.detail, "hint": failure.hint}
-        return {"type": f"org.osbuild.error.{what}", "details": {what: reason}}
-    return None
+        if failure.code != CANCELLED:
+            reason = {"name": name, **_reason(failure)}
+            return {"type": f"org.osbuild.error.{what}", "details": {what: reason}}
+    return {
+        "type": "org.osbuild.error.cancelled",
+        "details": _reason(Failure(CANCELLED, "the run was cancelled")),
+    }
+
+
+def _failed(success: bool, error: Failure | None) -> bool:
+    return not success and (error is None or error.code != CANCELLED)
+
+
+def _reason(error: Failure | OsbuildError) -> dict[str, Any]:
+    return {"code": error.code, "message": error.detail, "hint": error.hint}
+
+
+def refusal(error: OsbuildError) -> dict[str, Any]:
+    """Return the document for a run that did not come about, whatever the version of its manifest.
+
+    A manifest that breaks its schema has a document of its own:
+    :func:`osbuild_core.formats.validation_report`.
+    """
+    kind = error.code.partition(".")[0]
+    return {
+        "type": "error",
+        "success": False,
+        "error": {"type": f"org.osbuild.error.{kind}", "details": _reason(error)},
+        "log": {},
+    }
 
 
 def _source_output(source: SourceResult) -> str:
@@ -104,7 +147,8 @@ def version_1(manifest: Manifest, result: RunResult) -> dict[str, Any]:
 
     def nested(pipeline: Pipeline) -> dict[str, Any]:
         own = results.get(pipeline.name)
-        document: dict[str, Any] = {"success": own.success if own else False}
+        # Nothing is known of what nobody needed, since its result was in the store.
+        document: dict[str, Any] = {"success": own.success if own else True}
         if pipeline.build:
             document["build"] = nested(manifest[pipeline.build])
         stages = [_stage_entry(stage) for stage in own.stages if not stage.cached] if own else []
@@ -114,9 +158,13 @@ def version_1(manifest: Manifest, result: RunResult) -> dict[str, Any]:
 
     document = nested(manifest[TREE])
     assembler = results.get(ASSEMBLER)
-    if assembler and assembler.stages:
+    if assembler and assembler.stages and not assembler.stages[0].cached:
         document["assembler"] = _stage_entry(assembler.stages[0])
     document["success"] = result.success
+    if not result.success:
+        error = _error(result)
+        if error["type"] != "org.osbuild.error.stage":
+            document["error"] = error
     return document
 
 
@@ -125,7 +173,7 @@ def _stage_entry(stage: StageResult) -> dict[str, Any]:
         "id": stage.id,
         "type": stage.type,
         "success": stage.success,
-        "error": _exception(stage.error),
+        "error": stage_error(stage),
         "output": stage.output,
         "metadata": dict(stage.metadata or {}),
     }

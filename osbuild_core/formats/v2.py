@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 Document = Mapping[str, Any]
 
+EPOCH_LIMIT = 1 << 63
+"""Seconds are counted in 64 bits."""
+
 
 def load(document: Document, library: Library, *, strict: bool = False) -> Manifest:
     """Return the manifest in ``document``; see :func:`osbuild_core.formats.load`."""
@@ -76,6 +79,9 @@ class _Loader:
         if item.get("build"):
             build = self._pipelines.resolve(item["build"], (*path, "build"))
         epoch = item.get("source-epoch")
+        if epoch is not None and not -EPOCH_LIMIT <= epoch < EPOCH_LIMIT:
+            place = (*path, "source-epoch")
+            self.issues.append(Issue("no file can have a time like this", place, "manifest.source-epoch"))
         stages = []
         for index, description in enumerate(item.get("stages", ())):
             stage = self._stage(
@@ -117,6 +123,7 @@ class _Loader:
         return Stage(item["type"], id_, options, inputs, tuple(devices.values()), mounts, path)
 
     def _input(self, name: str, item: Document, path: Path) -> Input:
+        self._pipelines.check_name(name, path)
         origin = item["origin"]
         refs: dict[str, Any] = {}
         for ref, options in _pairs(item["references"]):

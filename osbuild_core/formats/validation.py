@@ -41,6 +41,7 @@ def validate_2(document: Mapping[str, Any], library: Library, *, strict: bool) -
     for name, source in _members(document.get("sources")):
         checker.module("sources", str(name), source, ("sources", name))
     for index, pipeline in _members(document.get("pipelines")):
+        checker.runner(_text(pipeline, "runner"), ("pipelines", index, "runner"))
         for number, stage in _members(pipeline.get("stages")):
             _validate_stage(checker, stage, ("pipelines", index, "stages", number))
     return checker.sorted()
@@ -70,7 +71,9 @@ def validate_1(document: Mapping[str, Any], library: Library) -> list[Issue]:
         if isinstance(assembler, dict):
             checker.module("assemblers", _text(assembler, "name"), assembler, (*path, "assembler"))
         build = pipeline.get("build")
-        pipeline = build.get("pipeline") if isinstance(build, dict) else None
+        build = build if isinstance(build, dict) else {}
+        checker.runner(_text(build, "runner"), (*path, "build", "runner"))
+        pipeline = build.get("pipeline")
         path = (*path, "build", "pipeline")
     return checker.sorted()
 
@@ -130,6 +133,12 @@ class _Checker:
             message = f"could not find schema information for {name!r}"
             code = f"manifest.unknown-{_SINGULAR[kind]}"
             self._add(Issue(message, path, code, self._library.suggestion(kind, name)))
+
+    def runner(self, name: str | None, path: Path) -> None:
+        """Check that the library has a runner for ``name``, which is at ``path``."""
+        if name is not None and self._library.runner(name) is None:
+            hint = self._library.runner_hint(name)
+            self._add(Issue(f"there is no runner for {name!r}", path, "manifest.unknown-runner", hint))
 
     def _check(self, schema: dict[str, Any], check: Any, data: Any, path: Path, name: str = "") -> None:
         if check is not None and check(data):

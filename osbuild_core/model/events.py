@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from osbuild_core.model.plan import Plan
 from osbuild_core.model.results import (
     ExportResult,
     PipelineResult,
@@ -16,11 +17,15 @@ from osbuild_core.model.results import (
 
 
 class RunStarted(NamedTuple):
-    """``pipelines`` and ``stages`` count what will run, ``items`` what will be fetched."""
+    """``pipelines`` and ``stages`` count what will run, ``items`` what will be fetched.
+
+    ``plan`` has what later events name: the stages with their options, what pipelines are built on.
+    """
 
     pipelines: int
     stages: int
     items: int
+    plan: Plan | None = None
 
 
 class RunFinished(NamedTuple):
@@ -28,12 +33,14 @@ class RunFinished(NamedTuple):
 
 
 class PipelineStarted(NamedTuple):
-    """``first`` is the index of the first stage that runs; those before it are in the store."""
+    """``first`` is the index of the first stage that runs; those before it are in the store. ``runner`` is
+    the module that prepares what they run on."""
 
     pipeline: str
     id: str | None
     first: int
     total: int
+    runner: str | None = None
 
 
 class PipelineFinished(NamedTuple):
@@ -60,8 +67,11 @@ class StageFinished(NamedTuple):
 
 
 class SourceStarted(NamedTuple):
+    """``id`` is that of the source in the manifest."""
+
     type: str
     items: int
+    id: str = ""
 
 
 class SourceProgress(NamedTuple):
@@ -87,6 +97,20 @@ class ExportFinished(NamedTuple):
     result: ExportResult
 
 
+class ProgramStarted(NamedTuple):
+    """A sandbox, a service or another program; ``number`` tells it from the others. With ``Settings.trace``."""
+
+    number: int
+    argv: tuple[str, ...]
+
+
+class ProgramEnded(NamedTuple):
+    """``status`` is negative where a signal ended it."""
+
+    number: int
+    status: int
+
+
 class Warned(NamedTuple):
     """Something that the user should know and that does not fail the run."""
 
@@ -106,6 +130,8 @@ Event = (
     | SourceFinished
     | ExportStarted
     | ExportFinished
+    | ProgramStarted
+    | ProgramEnded
     | Warned
 )
 

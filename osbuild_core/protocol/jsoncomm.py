@@ -90,7 +90,7 @@ class Socket:
         """Return a connection to the socket that listens at ``path``. Raises OSError."""
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            with _Address(path) as address:
+            with Address(path) as address:
                 sock.connect(address)
         except BaseException:
             sock.close()
@@ -102,7 +102,7 @@ class Socket:
         """Return a socket that listens at ``path``, which must not exist yet. Raises OSError."""
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            with _Address(path) as address:
+            with Address(path) as address:
                 sock.bind(address)
             sock.listen(backlog)
         except BaseException:
@@ -198,18 +198,22 @@ class Socket:
         self.close()
 
 
-class _Address:
-    """The address of a socket at ``path``. Longer paths than the kernel takes go by way of /proc."""
+class Address:
+    """The address of a socket at ``path``. Longer paths than the kernel takes go by way of /proc.
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    It is for this process, with ``for_others`` for any, and good as long as this context lasts.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, for_others: bool = False) -> None:
         self._path = os.fspath(path)
+        self._process = str(os.getpid()) if for_others else "self"
         self._fd: int | None = None
 
     def __enter__(self) -> str:
         if len(os.fsencode(self._path)) < 108:
             return self._path
         self._fd = os.open(os.path.dirname(self._path), os.O_PATH | os.O_CLOEXEC)
-        return f"/proc/self/fd/{self._fd}/{os.path.basename(self._path)}"
+        return f"/proc/{self._process}/fd/{self._fd}/{os.path.basename(self._path)}"
 
     def __exit__(self, *_: object) -> None:
         if self._fd is not None:

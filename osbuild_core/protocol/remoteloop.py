@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import traceback
@@ -15,6 +16,8 @@ from osbuild_core.protocol.server import SocketServer
 class RemoteLoopServer(SocketServer):
     """Context manager: makes loop devices for those who connect to ``path``; leaving frees them all.
 
+    They have to be unused by then. Leaving raises TimeoutError where one is not, after freeing the others.
+
     A request is ``{"fd", "dir_fd"}`` (indices of the descriptors that came with it: the file, and the
     directory for the node), with ``offset``, ``sizelimit`` and ``sector_size`` in bytes, ``lock``,
     ``partscan`` and ``read_only``; the answer ``{"devname"}`` or an exception message.
@@ -27,8 +30,9 @@ class RemoteLoopServer(SocketServer):
     def __exit__(self, *exc: object) -> None:
         super().__exit__(*exc)
         loops, self._loops = self._loops, []
-        for loop in reversed(loops):
-            loop.close()
+        with contextlib.ExitStack() as stack:
+            for loop in loops:
+                stack.callback(loop.close)
 
     def _create(self, message: Any, fds: FdSet) -> dict[str, str]:
         try:

@@ -25,6 +25,8 @@ TAIL = 31_000
 
 CHUNK = 65_536
 
+ENDING = 10.0
+"""Seconds that what was killed may take to be gone."""
 
 LONGEST_WAIT = 3600.0
 """Seconds; poll() has no room for any number, and nobody minds waking up once an hour."""
@@ -160,7 +162,11 @@ def run_program(
             process.signal(signal.SIGKILL)
             process.wait()
             raise
-        returncode = process.wait()
+        try:
+            returncode = process.wait()
+        except SandboxError:
+            _end_writers(reading, output)
+            raise
         assert returncode is not None
         _drain(reading, output)
         return SandboxResult(returncode, output.tail(), timed_out, cancelled)
@@ -198,15 +204,41 @@ def _follow(
             return timed_out, cancelled
 
 
-def _drain(reading: int, output: Output) -> None:
-    """Read what is left in the pipe; not to its end, which somebody may hold open."""
+def _drain(reading: int, output: Output) -> bool:
+    """Read what is left in the pipe; tell whether that was its end, which somebody may hold open."""
     os.set_blocking(reading, False)
-    while True:
+    ended = False
+    while not ended:
         try:
             data = os.read(reading, CHUNK)
         except BlockingIOError:
             break
-        if not data:
-            break
+        ended = not data
         output.feed(data)
     output.feed(b"", final=True)
+    return ended
+
+
+def _end_writers(reading: int, output: Output) -> None:
+    """Kill what prints into the pipe: the spawner, which knew its processes, has gone.
+
+    They end with it by themselves, but for a bubblewrap that had not come to ask for that.
+    """
+    pipe = os.readlink(f"/proc/self/fd/{reading}")
+    end = time.monotonic() + ENDING
+    while not _drain(reading, output) and time.monotonic() < end:
+        for name in os.listdir("/proc"):
+            if name.isdigit() and int(name) != os.getpid():
+                with contextlib.suppress(OSError):
+                    _kill_writer(int(name), pipe)
+        time.sleep(0.01)
+
+
+def _kill_writer(pid: int, pipe: str) -> None:
+    # Held by a descriptor, the number cannot become another process's.
+    process = os.pidfd_open(pid)
+    try:
+        if pipe in (os.readlink(f"/proc/{pid}/fd/{number}") for number in (1, 2)):
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+    finally:
+        os.close(process)

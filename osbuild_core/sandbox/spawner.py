@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from osbuild_core.model.errors import SandboxError
+from osbuild_core.model.events import ProgramEnded, ProgramStarted, Sink
 from osbuild_core.protocol.spawn import SpawnRequest
 
 
 class Process:
-    """A process of the spawner's. ``status_socket`` becomes readable when it has ended."""
+    """A process of the spawner's. ``status_socket`` becomes readable when it has ended; ``ended`` is told so."""
 
-    def __init__(self, status_socket: socket.socket) -> None:
+    def __init__(self, status_socket: socket.socket, ended: Callable[[int], None] | None = None) -> None:
         self.status_socket = status_socket
         self.returncode: int | None = None
+        self._ended = ended
 
     def wait(self, timeout: float | None = None) -> int | None:
         """Return the exit status (negative: the signal that ended it), or None after ``timeout`` seconds.
@@ -39,6 +42,8 @@ class Process:
                     "the spawner process has gone", code="sandbox.spawner", hint="was it killed? run again"
                 )
             self.returncode = int(json.loads(packet)["status"])
+            if self._ended is not None:
+                self._ended(self.returncode)
         return self.returncode
 
     def _receive(self) -> bytes:
@@ -61,11 +66,14 @@ class Process:
 class Spawner:
     """Starts the warm process when it is first needed. Safe to use from several threads.
 
-    ``sdk`` is the directory with the package ``osbuild`` that services in Python import.
+    ``sdk`` is the directory with the package ``osbuild`` that services in Python import. ``sink`` gets an event
+    for each program that starts or ends.
     """
 
-    def __init__(self, sdk: Path) -> None:
+    def __init__(self, sdk: Path, sink: Sink | None = None) -> None:
         self._sdk = sdk
+        self._sink = sink
+        self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._control: socket.socket | None = None
         self._warm: subprocess.Popen[bytes] | None = None
@@ -132,7 +140,15 @@ class Spawner:
                 raise SandboxError(
                     f"the spawner process does not answer: {error.strerror}", code="sandbox.spawner"
                 ) from error
-        return Process(ours)
+        return Process(ours, self._report(argv))
+
+    def _report(self, argv: Sequence[str]) -> Callable[[int], None] | None:
+        """Tell the sink that ``argv`` has started; return what tells it of the end."""
+        if (sink := self._sink) is None:
+            return None
+        number = next(self._numbers)
+        sink(ProgramStarted(number, tuple(argv)))
+        return lambda status: sink(ProgramEnded(number, status))
 
     def close(self) -> None:
         """End the warm process and all that it started; wait for that."""

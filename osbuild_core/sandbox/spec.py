@@ -84,8 +84,13 @@ def bubblewrap_argv(spec: SandboxSpec, program: str = "bwrap", *, selinux: bool 
     return [*argv, "--", *spec.argv]
 
 
-def environment(term: str | None, source_epoch: int | None) -> tuple[tuple[str, str], ...]:
-    """Return the environment of a stage; ``source_epoch`` is in seconds since 1970."""
+def environment(
+    term: str | None, source_epoch: int | None, experimental: str = ""
+) -> tuple[tuple[str, str], ...]:
+    """Return the environment of a stage; ``source_epoch`` is in seconds since 1970.
+
+    ``experimental`` are switches, separated by commas; with ``debug-qemu-user``, emulators say what they lack.
+    """
     pairs = [
         ("container", "bwrap-osbuild"),
         ("LC_CTYPE", "C.UTF-8"),
@@ -96,4 +101,6 @@ def environment(term: str | None, source_epoch: int | None) -> tuple[tuple[str, 
     ]
     if source_epoch is not None:
         pairs.append(("SOURCE_DATE_EPOCH", str(source_epoch)))
+    if "debug-qemu-user" in experimental.split(","):
+        pairs.append(("QEMU_LOG", "unimp"))
     return tuple(pairs)

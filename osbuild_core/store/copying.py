@@ -6,37 +6,58 @@ import errno
 import os
 import stat
 import subprocess
+from collections.abc import Callable
 
-from osbuild_core.model.errors import StoreError
+from osbuild_core.model.errors import Cancelled, StoreError
 from osbuild_core.store import inodeflags
 from osbuild_core.store.failure import store_error
 
+POLL_SECONDS = 0.1
 
-def copy_tree(source: str, target: str, *, flags: bool, lock: int) -> None:
+
+def copy_tree(
+    source: str, target: str, *, flags: bool, lock: int, cancelled: Callable[[], bool] = lambda: False
+) -> None:
     """Make the directory ``target`` the same as ``source``, root directory included.
 
     ``flags``: immutable and append-only files have to be looked for. ``lock`` is the descriptor that says that
     ``target`` is in use: the program gets it too, so if we are killed nobody deletes under its hands. Raises
-    StoreError.
+    StoreError, and Cancelled when ``cancelled()`` turns true.
     """
     command = ["cp", "-a", "--reflink=auto", "-T", "--", source, target]
     environment = {**os.environ, "LC_ALL": "C"}
-    done = subprocess.run(
+    with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
         errors="replace",
         env=environment,
         pass_fds=[lock],
-    )
-    if done.returncode:
-        said = done.stderr.strip().splitlines() or [f"cp ended with {done.returncode}"]
-        if "No space left on device" in done.stderr:
+    ) as program:
+        said = _follow(program, cancelled)
+    if program.returncode:
+        if "No space left on device" in said:
             raise store_error(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "copying a tree")
-        raise StoreError(f"copying a tree: {said[-1]}", code="store.copy")
+        lines = said.strip().splitlines() or [f"cp ended with {program.returncode}"]
+        raise StoreError(f"copying a tree: {lines[-1]}", code="store.copy")
     if flags:
         _copy_flags(source, target)
+
+
+def _follow(program: subprocess.Popen[str], cancelled: Callable[[], bool]) -> str:
+    """Wait for ``program`` and return what it said on standard error; kill it when ``cancelled()``."""
+    try:
+        while True:
+            try:
+                return program.communicate(timeout=POLL_SECONDS)[1]
+            except subprocess.TimeoutExpired:
+                if cancelled():
+                    raise Cancelled("cancelled while a tree was copied") from None
+    except BaseException:
+        program.kill()
+        raise
 
 
 def _copy_flags(source: str, target: str) -> None:

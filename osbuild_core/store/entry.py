@@ -65,10 +65,29 @@ class Entry:
         os.close(fd)
 
 
+def _names(tmp: Path) -> list[str]:
+    return sorted({name.removesuffix(_LOCK) for name in os.listdir(tmp) if name.startswith(_MARK)})
+
+
+def stale(tmp: Path) -> list[Path]:
+    """Return the entries of processes that are no more."""
+    found = []
+    for path in (tmp / name for name in _names(tmp)):
+        fd = -1
+        with suppress(FileNotFoundError):
+            fd = os.open(f"{path}{_LOCK}", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            if (fd < 0 or locks.try_exclusive(fd)) and path.exists():
+                found.append(path)
+        finally:
+            if fd >= 0:
+                os.close(fd)
+    return found
+
+
 def remove_stale(tmp: Path) -> None:
     """Delete the entries and lock files of processes that are no more."""
-    names = [name for name in os.listdir(tmp) if name.startswith(_MARK)]
-    for name in sorted({name.removesuffix(_LOCK) for name in names}):
+    for name in _names(tmp):
         path = f"{tmp}/{name}{_LOCK}"
         with suppress(OSError):
             fd = locks.open_locked(path)

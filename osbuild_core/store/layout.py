@@ -16,10 +16,11 @@ _TAG_TEXT = "Signature: 8a477f597d28d172789f06886806bc55\n# A build store; backu
 _FOREIGN = ("cache.info", "cache.lock", "refs", "stage")
 
 
-def lay_out(path: Path, format_: int) -> dict[str, str]:
+def lay_out(path: Path, format_: int, *, create: bool = True) -> dict[str, str]:
     """Make the store at ``path`` if it is none yet; returns the names of its objects and tmp directories.
 
-    A store that osbuild made is used for its source files; our objects go beside its own. Raises StoreError.
+    A store that osbuild made is used for its source files; our objects go beside its own. Raises StoreError
+    (``store.none``: without ``create``, where there is no store of either kind).
     """
     try:
         names = _read(path, format_)
@@ -28,14 +29,21 @@ def lay_out(path: Path, format_: int) -> dict[str, str]:
             f"the store {path} is not a directory", code="store.not-a-directory", hint="name another one"
         ) from None
     if names is None:
-        path.mkdir(parents=True, exist_ok=True)
         foreign = any(os.path.lexists(path / name) for name in _FOREIGN)
+        if not (create or foreign or os.path.isdir(path / "sources")):
+            raise StoreError(
+                f"there is no store at {path}",
+                code="store.none",
+                hint="a build makes one; --store or OSBUILD_CORE_STORE name another",
+            )
+        path.mkdir(parents=True, exist_ok=True)
         prefix = "core-" if foreign else ""
         names = {"objects": f"{prefix}objects", "tmp": f"{prefix}tmp"}
         _write(path / _NAME, json.dumps({"format": format_, **names}) + "\n")
         if not os.path.lexists(path / _TAG):
             _write(path / _TAG, _TAG_TEXT)
-    if not os.access(path, os.W_OK):
+    # Looking is for everybody.
+    if create and not os.access(path, os.W_OK):
         raise StoreError(
             f"the store {path} cannot be written to",
             code="store.read-only",
@@ -50,7 +58,7 @@ def lay_out(path: Path, format_: int) -> dict[str, str]:
 
 def _read(path: Path, format_: int) -> dict[str, str] | None:
     try:
-        text = (path / _NAME).read_text()
+        text = (path / _NAME).read_bytes()
     except FileNotFoundError:
         if path.exists() and not path.is_dir():
             raise NotADirectoryError(str(path)) from None
@@ -59,7 +67,7 @@ def _read(path: Path, format_: int) -> dict[str, str] | None:
         content = json.loads(text)
         found = int(content["format"])
         names = {"objects": str(content["objects"]), "tmp": str(content["tmp"])}
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise StoreError(
             f"{path / _NAME} is not what a store has", code="store.format", hint="name another directory"
         ) from None

@@ -131,7 +131,7 @@ def read(fd: int, directory: Path) -> ObjectInfo | None:
         if content.pop("format") != _FORMAT or content["key"] != directory.name:
             return None
         info = ObjectInfo(**content, path=directory, last_used=status.st_mtime)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     typed = isinstance(info.document, dict) and isinstance(info.depth, int) and isinstance(info.backend, str)
     linked = info.parent is None or isinstance(info.parent, str)

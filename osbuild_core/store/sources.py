@@ -127,8 +127,8 @@ class SourceCache:
         except (FileNotFoundError, NotADirectoryError):
             return []
 
-    def evict(self, file: SourceFile) -> bool:
-        """Delete an item, unless it is in use or was used since ``file`` was made."""
+    def evict(self, file: SourceFile, *, dry_run: bool = False) -> bool:
+        """Delete an item, unless it is in use or was used since ``file`` was made; tells whether it could."""
         from osbuild_core.store.removal import remove_tree
 
         fd = self._open()
@@ -139,7 +139,8 @@ class SourceCache:
                 status = os.lstat(file.path)
                 if max(status.st_atime, status.st_mtime) > file.last_used:
                     return False
-            remove_tree(str(file.path))
+            if not dry_run:
+                remove_tree(str(file.path))
             return True
         finally:
             os.close(fd)

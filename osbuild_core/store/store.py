@@ -23,7 +23,9 @@ from osbuild_core.store.sources import SourceCache
 from osbuild_core.store.table import ObjectTable
 
 if TYPE_CHECKING:
+    from osbuild_core.store.collection import Collection
     from osbuild_core.store.probe import Abilities
+    from osbuild_core.store.verify import Verification
     from osbuild_core.store.work import Kind, Work
 
 FORMAT = 1
@@ -61,12 +63,15 @@ class Store:
         self._found: set[str] = set()
 
     @classmethod
-    def open(cls, path: Path, *, backend: str | None = None) -> Store:
+    def open(
+        cls, path: Path, *, backend: str | None = None, create: bool = True, clean: bool = True
+    ) -> Store:
         """Open the store at ``path``, made if missing; what killed processes left in it is removed.
 
         ``backend`` is overlay, reflink or copy; None takes the best that works. Whether it works is tried when
-        it is first needed. Raises StoreError: ``store.not-a-directory``, ``store.read-only``, ``store.format``
-        (of a newer program), ``store.backend``, ``store.full``.
+        it is first needed. Without ``create`` none is made (StoreError ``store.none``), without ``clean`` what
+        was left behind stays. Raises StoreError: ``store.not-a-directory``, ``store.read-only``,
+        ``store.format`` (of a newer program), ``store.backend``, ``store.full``.
         """
         from osbuild_core.store.layout import lay_out
 
@@ -78,8 +83,9 @@ class Store:
             )
         path = Path(os.path.abspath(path))
         with reported(f"opening the store {path}"):
-            store = cls(path, lay_out(path, FORMAT), backend)
-            remove_stale(store.tmp)
+            store = cls(path, lay_out(path, FORMAT, create=create), backend)
+            if clean:
+                remove_stale(store.tmp)
         return store
 
     def close(self) -> None:
@@ -142,14 +148,22 @@ class Store:
         """
         return locks.waiting_lock(lock_path(self.tmp, f"build-{key}"), cancelled)
 
-    def begin(self, key: str, base: Lease | None, *, take_over: bool = False, plain: bool = False) -> Work:
+    def begin(
+        self,
+        key: str,
+        base: Lease | None,
+        *,
+        take_over: bool = False,
+        plain: bool = False,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> Work:
         """Start a tree on that of ``base`` (None: an empty one). The lease is the work's from here on.
 
         ``take_over`` goes on in the base's own layer instead of stacking one on it, if that is possible: it was
         committed by this Store and not yet synced, nobody pinned or holds it, nothing lies on it. The base is
         no object any more then, not even when the work is aborted. ``plain`` makes a whole copy, on which an
         overlay file system may put its own upper directories; what follows on a plain tree is plain as well.
-        Raises StoreError.
+        Raises StoreError, and Cancelled when ``cancelled()`` turns true while something is copied.
         """
         from osbuild_core.store.work import Work, begin_taking_over
 
@@ -164,7 +178,7 @@ class Store:
                         work.on_commit = self._remember
                         return work
                 if kind.backend == "overlay" and base is not None and base.info.depth >= MAX_DEPTH:
-                    base = self._flattened(base)
+                    base = self._flattened(base, cancelled)
                 work = Work(self._surroundings, key, kind, base)
         except BaseException:
             if base is not None:
@@ -176,7 +190,7 @@ class Store:
                 if kind.backend == "overlay":
                     work.stack()
                 else:
-                    work.copy()
+                    work.copy(cancelled)
         except BaseException:
             work.abort()
             raise
@@ -199,25 +213,23 @@ class Store:
             ours = self._committed.get(base.key) == base.info.serial
         return ours and base.info.backend == kind.backend and not base.info.flagged
 
-    def _remember(self, info: ObjectInfo) -> None:
+    def _remember(self, info: ObjectInfo, ours: bool) -> None:
         with self._lock:
-            self._committed[info.key] = info.serial
+            if ours:
+                self._committed[info.key] = info.serial
+            elif not info.durable:
+                self._found.add(info.key)
 
-    def _flattened(self, base: Lease) -> Lease:
+    def _flattened(self, base: Lease, cancelled: Callable[[], bool]) -> Lease:
         """Return a lease on an object of one layer with the same tree; ``base`` is closed."""
         name = hashlib.sha256(f"flattened {base.key} {base.info.serial}".encode()).hexdigest()
-        with base, self.building(name):
+        with base, self.building(name, cancelled):
             flat = self.acquire(name)
             if flat is None:
                 with self.begin(name, None) as work:
                     # Through a mount on both sides: what the layers keep escaped is escaped again.
-                    flagged = work.fill(base, work.tree)
-                    work.commit(base.info.document, inode_flags=flagged)
-                flat = self.acquire(name)
-        if flat is None:
-            raise StoreError(
-                f"the flattened object {name} has vanished", code="store.missing", retryable=True
-            )
+                    work.fill(base, work.tree, cancelled)
+                    flat = work.commit_held(base.info.document)
         return flat
 
     @contextmanager
@@ -299,4 +311,35 @@ class Store:
         from osbuild_core.store.eviction import evict
 
         with reported("evicting objects"):
-            return evict(self._table, self.sources, max_size)
+            return evict(self._table, self.sources, self.objects(), max_size=max_size).freed
+
+    def collect(
+        self, *, max_size: int | None = None, unused_since: float | None = None, dry_run: bool = False
+    ) -> Collection:
+        """Delete what killed processes left and what is broken; evict what was not used since ``unused_since``
+        (seconds since 1970) and, least recently used first, what is more than ``max_size`` bytes.
+
+        What is in use stays. ``dry_run`` only tells what would be deleted; for that the store has to be opened
+        without ``clean``.
+        """
+        from osbuild_core.store.collection import collect
+
+        with reported("collecting garbage"):
+            return collect(
+                self._table,
+                self.sources,
+                self.path / "logs",
+                max_size=max_size,
+                unused_since=unused_since,
+                dry_run=dry_run,
+            )
+
+    def verify(self, *, repair: bool = False) -> Verification:
+        """Check every object and the checksum of every source file; with ``repair`` delete what is broken.
+
+        May run beside a build: what is in use is not deleted.
+        """
+        from osbuild_core.store.verify import verify
+
+        with reported("verifying the store"):
+            return verify(self._table, self.sources, repair=repair)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from osbuild_core.model.errors import StoreError
+from osbuild_core.store import locks
 from osbuild_core.store import object as objects
 from osbuild_core.store.entry import Entry
 from osbuild_core.store.failure import reported
@@ -40,7 +41,7 @@ class Work:
         self._mounted = False
         self._watch: int | None = None
         self._done = False
-        self.on_commit: Callable[[ObjectInfo], None] = lambda _: None
+        self.on_commit: Callable[[ObjectInfo, bool], None] = lambda _info, _ours: None
         self.key = key
         self.directory = self._entry.path
         self.log = self._object / "log"
@@ -76,26 +77,25 @@ class Work:
             seed_root(str(self._layer), str(self._base.info.layer))
         self._mount_layer()
 
-    def copy(self) -> None:
-        """Start from a whole copy of the base."""
+    def copy(self, cancelled: Callable[[], bool]) -> None:
+        """Start from a whole copy of the base. Raises Cancelled when ``cancelled()`` turns true."""
         self._layer.mkdir()
         self._layer.chmod(0o755)
         if self._base is not None:
-            self.fill(self._base, self._layer)
+            self.fill(self._base, self._layer, cancelled)
             # The copy stands alone: from here on its origin may go.
             self._base.close()
             self._base = None
         self._bind_layer()
 
-    def fill(self, source: Lease, target: Path) -> bool:
-        """Copy the tree of ``source`` to ``target``; tells whether it may have files with inode flags."""
+    def fill(self, source: Lease, target: Path, cancelled: Callable[[], bool]) -> None:
+        """Copy the tree of ``source`` to ``target``. Raises Cancelled when ``cancelled()`` turns true."""
         from osbuild_core.store.copying import copy_tree
 
         chain = self._surroundings.table.chain(source.info) or []
         flags = any(info.flagged for info in chain)
         with source.mount() as tree:
-            copy_tree(str(tree), str(target), flags=flags, lock=self._entry.fd)
-        return flags
+            copy_tree(str(tree), str(target), flags=flags, lock=self._entry.fd, cancelled=cancelled)
 
     def take(self, taken: Lease) -> None:
         """Start from the layer of ``taken`` itself, which the caller holds exclusively: that object ends here.
@@ -131,29 +131,29 @@ class Work:
         mountapi.bind(self._layer, self.tree)
         self._mounted = True
 
-    def commit(
-        self, document: Mapping[str, Any], *, source_epoch: int | None = None, inode_flags: bool = False
-    ) -> ObjectInfo:
+    def commit(self, document: Mapping[str, Any], *, source_epoch: int | None = None) -> ObjectInfo:
         """Make the tree an object under the key, with ``document`` beside it.
 
-        ``source_epoch`` (seconds since 1970): files changed later than that get that time. ``inode_flags``: the
-        stage may have made files immutable or append-only, so they are looked for (with ``source_epoch`` they
-        always are; it takes a pass over the layer). Where the key has an object already, that one stays and is
-        returned.
+        ``source_epoch`` (seconds since 1970): files changed later than that get that time. Where the key has an
+        object already, that one stays and is returned.
 
         Raises StoreError; with ``store.busy`` (something still uses the tree) nothing is lost and commit may
         be called again.
         """
+        with self.commit_held(document, source_epoch=source_epoch) as lease:
+            return lease.info
+
+    def commit_held(self, document: Mapping[str, Any], *, source_epoch: int | None = None) -> Lease:
+        """Commit, and go on holding the object, so that nobody evicts it before it is used."""
         with reported("committing a tree"):
             # Nobody waits for what is in the scratch directory, but a mount in it would hold the tree.
             self._unmount()
-            info = self._finish(document, source_epoch, inode_flags)
-            kept = self._publish(info)
+            info = self._finish(document, source_epoch)
+            lease = self._publish(info)
         self._done = True
         self._close()
-        if kept.serial == info.serial:
-            self.on_commit(kept)
-        return kept
+        self.on_commit(lease.info, lease.info.serial == info.serial)
+        return lease
 
     def _unmount(self) -> None:
         if not self._mounted:
@@ -171,18 +171,16 @@ class Work:
             )
         self._mounted = False
 
-    def _finish(self, document: Mapping[str, Any], source_epoch: int | None, inode_flags: bool) -> ObjectInfo:
+    def _finish(self, document: Mapping[str, Any], source_epoch: int | None) -> ObjectInfo:
         parent = None if self._base is None else self._base.info
         foreign = flagged = False
         if self._kind.backend == "overlay":
+            from osbuild_core.store.layer import settle
             from osbuild_core.store.removal import remove_tree
 
             # It says that the layer may be incomplete, and its index would add one to link counts.
             remove_tree(str(self._work))
-            if source_epoch is not None or inode_flags:
-                from osbuild_core.store.layer import settle
-
-                flagged = settle(str(self._layer), source_epoch)
+            flagged = settle(str(self._layer), source_epoch)
         else:
             from osbuild_core.store.layer import examine
 
@@ -208,16 +206,28 @@ class Work:
         objects.write(self._object, info)
         return info
 
-    def _publish(self, info: ObjectInfo) -> ObjectInfo:
+    def _publish(self, info: ObjectInfo) -> Lease:
         table = self._surroundings.table
-        for _ in range(3):
-            with suppress(FileExistsError, NotADirectoryError):
-                _rename_new(self._object, table.directory / self.key)
-            table.forget(self.key)
-            # Ours, or that of somebody who was first; one that cannot be used has been removed by now.
-            there = table.usable(self.key)
-            if there is not None:
-                return there
+        # Held before anybody can see it.
+        fd = os.open(self._object / objects.FILE, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            locks.try_shared(fd)
+            for _ in range(3):
+                with suppress(FileExistsError, NotADirectoryError):
+                    _rename_new(self._object, table.directory / self.key)
+                table.forget(self.key)
+                # Ours, or that of somebody who was first; one that cannot be used has been removed by now.
+                there = table.usable(self.key)
+                if there is not None and there.serial == info.serial:
+                    lease = Lease(self._surroundings, there, fd)
+                    fd = -1
+                    return lease
+                held = acquire(self._surroundings, self.key)
+                if held is not None:
+                    return held
+        finally:
+            if fd >= 0:
+                os.close(fd)
         raise StoreError(
             f"an unusable object is in the way of {info.key}",
             code="store.busy",
@@ -271,8 +281,6 @@ def begin_taking_over(surroundings: Surroundings, key: str, kind: Kind, base: Le
 
     The caller made sure that it was committed by this process and is not on the disk for good.
     """
-    from osbuild_core.store import locks
-
     info = base.info
     parent = None
     if info.parent is not None:

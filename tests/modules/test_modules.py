@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FACTS = ROOT.parent / "shared" / "interface" / "modules"
-KINDS = ("stages", "inputs", "sources", "devices", "mounts")
+KINDS = ("stages", "inputs", "sources", "devices", "mounts", "assemblers")
 PREFIX = "org.osbuild."
 
 MODULES = sorted(
@@ -22,6 +22,7 @@ MODULES = sorted(
     for path in (ROOT / kind).glob(f"{PREFIX}*")
     if not path.name.endswith(".meta.json") and path.is_file()
 )
+IN_BUILD_ROOTS = [path for path in MODULES if path.parent.name in ("stages", "assemblers")]
 RUNNERS = sorted(path for path in (ROOT / "runners").glob(f"{PREFIX}*") if path.is_file())
 META = sorted(path for kind in KINDS for path in (ROOT / kind).glob("*.meta.json"))
 
@@ -75,7 +76,7 @@ def options_of(schema: object, path: str = "") -> Iterator[tuple[str, dict[str, 
     yield from options_of(schema.get("items"), f"{path}[]")
 
 
-@pytest.mark.parametrize("module", [path for path in MODULES if path.parent.name == "stages"], ids=place)
+@pytest.mark.parametrize("module", IN_BUILD_ROOTS, ids=place)
 def test_every_option_of_a_stage_is_described(module: Path) -> None:
     meta = load_meta(module)
     declared = [meta.get("schema"), meta.get("schema_2", {}).get("options")]
@@ -97,7 +98,7 @@ def test_it_has_a_test(module: Path) -> None:
 @pytest.mark.parametrize(
     "sources",
     [
-        [path for path in MODULES if path.parent.name == "stages" and is_python(path)],
+        [path for path in IN_BUILD_ROOTS if is_python(path)],
         [path for path in RUNNERS if is_python(path)],
         sorted((ROOT / "osbuild_core" / "sdk" / "osbuild").rglob("*.py")),
     ],

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-FOLDERS = ("stages", "inputs", "sources", "devices", "mounts", "runners")
+FOLDERS = ("stages", "inputs", "sources", "devices", "mounts", "assemblers", "runners")
 OSBUILD_CORE = Path(sys.executable).with_name("osbuild-core")
 OSBUILD = Path(sys.executable).with_name("osbuild")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -167,6 +168,26 @@ def test_a_build_whose_spawner_was_killed_fails_and_leaves_nothing(bench, place)
     # What the spawner would have waited for ends on its own.
     assert eventually(lambda: not bench.leftovers()), bench.leftovers()
     check_next_build(bench, manifest)
+
+
+def test_a_sandbox_that_was_not_up_when_its_spawner_was_killed_goes_too(bench):
+    """bubblewrap asks to be killed with its parent; before it comes to that it has none any more."""
+    programs, mark = bench.directory / "programs", bench.directory / "here"
+    programs.mkdir()
+    (programs / "bwrap").write_text(f'#!/bin/sh\ntouch {mark}\nsleep 1\nexec {shutil.which("bwrap")} "$@"\n')
+    (programs / "bwrap").chmod(0o755)
+    path = bench.environment["PATH"]
+    bench.environment["PATH"] = f"{programs}:{path}"
+    manifest = bench.manifest({"name": "p", "stages": [{"type": "org.osbuild.noop"}]})
+    process = bench.start(manifest, "--json")
+    assert eventually(mark.exists), process.communicate()
+    os.kill(spawner_of(process), signal.SIGKILL)
+    out, said = process.communicate(timeout=90)
+    assert process.returncode == 1, said
+    assert "sandbox.spawner" in out
+    assert bench.leftovers() == []
+    bench.environment["PATH"] = path
+    bench.result(manifest)
 
 
 @pytest.mark.parametrize(

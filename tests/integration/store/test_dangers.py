@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from osbuild_core.model.errors import StoreError
+from osbuild_core.model.errors import Cancelled, StoreError
 from osbuild_core.store import overlay
 from osbuild_core.store.lease import Lease
 from osbuild_core.store.mountapi import bind
 from osbuild_core.store.namespace import mounts_below
-from osbuild_core.store.store import Store
+from osbuild_core.store.store import MAX_DEPTH, Store
 from osbuild_core.store.work import Work
 from tests.integration.store.conftest import in_namespace
 from tests.integration.store.test_store import content, make
@@ -115,6 +115,28 @@ def test_a_sandbox_of_another_pipeline_does_not_hold_ours(
     assert store.has("b")
 
 
+# Cancelled
+
+
+@pytest.mark.parametrize("how", ["copied", "plain", "flattened"])
+def test_a_copy_that_is_cancelled(place: Path, how: str) -> None:
+    with Store.open(place / "store", backend="copy" if how == "copied" else "overlay") as store:
+        with store.begin("a", None) as work:
+            for number in range(1_500):
+                (work.tree / f"{number}").touch()
+            work.commit({})
+        last = "a"
+        for number in range(MAX_DEPTH - 1 if how == "flattened" else 0):
+            last = make(store, f"{number}", last, file="x").key
+        with pytest.raises(Cancelled):
+            store.begin("b", store.acquire(last), plain=how == "plain", cancelled=lambda: True)
+        assert os.listdir(store.tmp) == ["empty-layer"]
+        assert mounts_below(place) == []
+        with store.begin("b", store.acquire(last), plain=how == "plain") as work:
+            assert len(os.listdir(work.tree)) >= 1_500
+            work.commit({})
+
+
 # Taking over
 
 
@@ -182,7 +204,7 @@ def test_a_tree_with_flags_is_not_taken_over(store: Store) -> None:
     with store.begin("a", None) as work:
         (work.tree / "fixed").write_text("1")
         subprocess.run(["chattr", "+i", work.tree / "fixed"], check=True)
-        work.commit({}, inode_flags=True)
+        work.commit({})
     with _taking(store, "a") as work:
         assert work.commit({}).parent == "a"
 

@@ -85,12 +85,46 @@ def test_suggestion(root):
         ("org.osbuild.debian12", "org.osbuild.debian"),
         ("org.osbuild.debian", "org.osbuild.debian"),
         ("org.osbuild.arch", None),
+        ("org.osbuild.fedora030", "org.osbuild.fedora30"),
+        ("org.osbuild.fedora" + "9" * 5000, "org.osbuild.fedora38"),
+        ("org.osbuild.rhel810", "org.osbuild.rhel82"),
+        ("org.osbuild.rhel8", None),
+        ("com.example.fedora38", None),
+        ("org.osbuild.", None),
+        ("", None),
+        ("38", None),
+        ("../runners/org.osbuild.debian", None),
     ],
 )
 def test_runners(root, wanted, found):
     add(root, "runners", "org.osbuild.fedora30", "org.osbuild.fedora38", "org.osbuild.debian")
+    add(root, "runners", "org.osbuild.rhel81", "org.osbuild.rhel82")
     module = Library(root).runner(wanted)
     assert (module.name if module else None) == found
+
+
+@pytest.mark.parametrize(
+    ("wanted", "hint"),
+    [
+        (
+            "fedora29",
+            "the runners of that distribution are newer: org.osbuild.fedora30, org.osbuild.fedora38",
+        ),
+        ("fedora", "the runners of that distribution are newer: org.osbuild.fedora30, org.osbuild.fedora38"),
+        ("fedroa38", "did you mean org.osbuild.fedora30 or org.osbuild.fedora38?"),
+        ("debain12", "did you mean org.osbuild.debian?"),
+        ("gentoo", "there are org.osbuild.debian, org.osbuild.fedora30, org.osbuild.fedora38"),
+    ],
+)
+def test_runners_that_are_near(root, wanted, hint):
+    add(root, "runners", "org.osbuild.fedora30", "org.osbuild.fedora38", "org.osbuild.debian")
+    library = Library(root)
+    assert library.runner(f"org.osbuild.{wanted}") is None
+    assert library.runner_hint(f"org.osbuild.{wanted}") == hint
+
+
+def test_no_runner_is_near_where_there_is_none(root):
+    assert Library(root).runner_hint("org.osbuild.linux") == "there are none in the library"
 
 
 @pytest.mark.parametrize(

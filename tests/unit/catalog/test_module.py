@@ -56,13 +56,6 @@ def test_a_runner_needs_no_metadata(tmp_path):
     assert make(tmp_path, "runners").summary == ""
 
 
-def test_nothing_in_the_source_is_run(tmp_path):
-    mark = tmp_path / "mark"
-    text = f'"""x"""\nSCHEMA = open({str(mark)!r}, "w")\nCAPABILITIES = ["CAP_CHOWN"]\n'
-    assert make(tmp_path, "stages", text=text).capabilities == {"CAP_CHOWN"}
-    assert not mark.exists()
-
-
 @pytest.mark.parametrize(
     ("meta", "text"),
     [

@@ -86,6 +86,27 @@ def test_places_of_issues_in_nested_pipelines(library):
     }
 
 
+def test_a_runner_that_there_is_none_for_has_its_place(library):
+    pipeline = nested(2)
+    pipeline["build"]["runner"] = "org.osbuild.fedroa40"
+    pipeline["build"]["pipeline"]["build"]["runner"] = "org.osbuild.fedora1"
+    with pytest.raises(ManifestError) as caught:
+        formats.load({"pipeline": pipeline}, library)
+    newer = "the runners of that distribution are newer: org.osbuild.fedora30, org.osbuild.fedora38"
+    assert [(issue.path, issue.code, issue.hint) for issue in caught.value.issues] == [
+        (
+            ("pipeline", "build", "pipeline", "build", "runner"),
+            "manifest.unknown-runner",
+            newer,
+        ),
+        (
+            ("pipeline", "build", "runner"),
+            "manifest.unknown-runner",
+            "did you mean org.osbuild.fedora30 or org.osbuild.fedora38?",
+        ),
+    ]
+
+
 def test_an_empty_manifest(library):
     manifest = formats.load({}, library)
     assert [(p.name, p.id) for p in manifest] == [("tree", None)]

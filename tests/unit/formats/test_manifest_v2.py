@@ -124,6 +124,15 @@ def with_devices(devices: dict[str, Any], mounts: list[dict[str, Any]] | None = 
     return document(pipeline("image", {**NOOP, "devices": devices, "mounts": mounts or []}))
 
 
+def test_a_runner_that_there_is_none_for_has_its_place(library):
+    pipelines = [{"name": "a", "runner": "org.osbuild.linux"}, {"name": "b", "runner": "org.osbuild.lniux"}]
+    with pytest.raises(ManifestError) as caught:
+        formats.load({"version": "2", "pipelines": pipelines}, library)
+    (issue,) = caught.value.issues
+    assert issue.path == ("pipelines", 1, "runner")
+    assert (issue.code, issue.hint) == ("manifest.unknown-runner", "did you mean org.osbuild.linux?")
+
+
 def test_parents_come_first(library):
     manifest = formats.load(with_devices({"c": lv("b"), "a": LOOP, "b": lv("a")}), library)
     devices = manifest["image"].stages[0].devices
