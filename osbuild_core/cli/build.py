@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from osbuild_core.cli.commands import Place, json_option, manifest_argument
 from osbuild_core.cli.documents import print_json, read_manifest
 from osbuild_core.cli.lines import seconds
-from osbuild_core.cli.options import Mirror, Size, json_option, store_options
+from osbuild_core.cli.options import Mirror, Size, exports_option, settings_of, store_options
 from osbuild_core.cli.progress import watched_session
 from osbuild_core.cli.report import failure_document, failure_lines
-from osbuild_core.engine.settings import Settings, default_jobs
+from osbuild_core.engine.settings import default_jobs
 from osbuild_core.model.results import PipelineResult, RunResult
+
+if TYPE_CHECKING:
+    from osbuild_core.cli.debug import Debug
 
 
 @click.command()
-@click.argument("manifest")
-@click.option(
-    "--export", "-e", "exports", multiple=True, metavar="NAME", help="Pipeline or export to carry out."
-)
-@click.option("--output-directory", "-o", type=click.Path(path_type=Path), help="Where exports go.")
+@manifest_argument
+@exports_option
+@click.option("--output-directory", "-o", type=Place(path_type=Path), help="Where exports go.")
 @click.option("--checkpoint", "-c", multiple=True, metavar="GLOB", help="Keep these stages longest.")
 @click.option(
     "--jobs",
@@ -47,19 +49,26 @@ from osbuild_core.model.results import PipelineResult, RunResult
     metavar="URL=URL",
     help="Where to look for what cannot be fetched: for addresses that begin with the first, the second.",
 )
+@click.option(
+    "--fetch-only", is_flag=True, help="Download what the exports need, or all that is listed; build nothing."
+)
 @click.option("--verbose", "-v", is_flag=True, help="Show what stages print.")
 @click.option("--quiet", "-q", is_flag=True, help="Show errors only.")
 @json_option
 @store_options
+@click.pass_obj
 def command(
+    debug: Debug | None,
+    /,
     manifest: str,
     exports: tuple[str, ...],
     output_directory: Path | None,
     as_json: bool,
+    fetch_only: bool,
     verbose: bool,
     quiet: bool,
     checkpoint: tuple[str, ...],
-    libdir: Path | None,
+    libdir: tuple[str, ...],
     store_backend: str | None,
     mirrors: tuple[tuple[str, str], ...],
     **settings: Any,
@@ -69,13 +78,16 @@ def command(
     Without --export every pipeline that no other uses is built and kept in the store.
     """
     instead = tuple((prefix, tuple(m for p, m in mirrors if p == prefix)) for prefix in dict(mirrors))
-    chosen = Settings(library=libdir, backend=store_backend, mirrors=instead, **settings)
+    chosen = settings_of(libdir, store_backend, mirrors=instead, **settings)
     document = read_manifest(manifest)
-    with watched_session(chosen, verbose=verbose, quiet=quiet or as_json) as session:
+    with watched_session(chosen, verbose=verbose, quiet=quiet or as_json, debug=debug) as session:
         loaded = session.load(document)
-        result = session.build(
-            loaded, exports=exports, checkpoint=checkpoint, output_directory=output_directory
-        )
+        if fetch_only:
+            result = session.fetch(loaded, exports=exports)
+        else:
+            result = session.build(
+                loaded, exports=exports, checkpoint=checkpoint, output_directory=output_directory
+            )
     if as_json:
         print_json(result_document(result))
     for line in failure_lines(result):

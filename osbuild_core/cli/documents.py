@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from osbuild_core.model.errors import Issue, ManifestError, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def read_manifest(path: str) -> Any:
@@ -21,15 +25,21 @@ def read_manifest(path: str) -> Any:
             with open(path, "rb") as file:
                 data = file.read()
     except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}", code="usage.manifest") from error
+        where = path or "a file without a name"
+        raise UsageError(f"cannot read {where}: {error.strerror}", code="usage.manifest") from error
     try:
-        return json.loads(data.decode())
+        text = data.decode()
+        if not text.startswith("\ufeff"):
+            return json.loads(text)
+        reason = "it begins with a byte order mark"
     except UnicodeDecodeError as error:
         raise UsageError(f"cannot read {path}: it is not UTF-8 text", code="usage.manifest") from error
     except RecursionError:
         reason = "it is nested too deeply"
-    except ValueError as error:
-        reason = str(error)
+    except json.JSONDecodeError as error:
+        reason = str(error) if data.strip() else "it is empty"
+    except ValueError:
+        reason = "a number in it has too many digits"
     hint = None
     if path.endswith((".yaml", ".yml")):
         hint = f"a template becomes a manifest with: osbuild-core resolve {path} -o manifest.json"
@@ -40,3 +50,31 @@ def print_json(document: Any) -> None:
     """Print ``document`` on standard output."""
     json.dump(document, sys.stdout, indent=2)
     sys.stdout.write("\n")
+
+
+def write_output(text: str, output: Path | None) -> None:
+    """Write ``text`` to the file ``output``, or to standard output. Raises UsageError."""
+    if output is None:
+        sys.stdout.write(text)
+        return
+    try:
+        write(text, output.resolve())
+    except OSError as error:
+        raise UsageError(f"cannot write {output}: {error.strerror}", code="usage.output") from error
+
+
+def write(text: str, output: Path) -> None:
+    """Write ``output``, whole or not at all: a manifest that is cut short may still be JSON up to the cut.
+
+    Raises OSError.
+    """
+    if output.exists() and not output.is_file():
+        # A pipe or a terminal must not be replaced by a file.
+        output.write_text(text, encoding="utf-8")
+        return
+    partial = output.with_name(f".{output.name}.{os.getpid()}")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(output)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from osbuild_core.catalog.library import Library, default_library
+from osbuild_core.cli.commands import json_option, library_option, manifest_argument
 from osbuild_core.cli.documents import print_json, read_manifest
 from osbuild_core.formats import describe, load
 
 
 @click.command()
-@click.argument("manifest")
-@click.option(
-    "--libdir", type=click.Path(path_type=Path), help="Library of modules. [default: the program's own]"
-)
-def command(manifest: str, libdir: Path | None) -> None:
-    """Print MANIFEST as JSON, with the id of each stage. Validates it, and builds nothing."""
-    library = Library(libdir or default_library())
+@manifest_argument
+@json_option
+@library_option
+def command(manifest: str, as_json: bool, libdir: tuple[str, ...]) -> None:
+    """Print MANIFEST (a file, or - for standard input) as JSON, with the id of each stage.
+
+    Validates it, and builds nothing. With --json errors are JSON as well.
+    """
+    library = Library(*libdir, default_library())
     print_json(describe(load(read_manifest(manifest), library), complete=True))

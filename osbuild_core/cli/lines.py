@@ -33,6 +33,16 @@ def printable(text: str) -> str:
     return text.replace("\r\n", "\n").translate(_CONTROLS)
 
 
+def on_one_line(text: str) -> str:
+    """Return ``text`` (a path, say) so that it stays on its line and can be told from others, as ``ls -b`` does."""
+    escaped = text.replace("\\", r"\\")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in escaped)
+
+
+LONGEST = 10_000
+"""Characters of a line that are waited for."""
+
+
 class Lines:
     """An event sink that writes a line for what starts and ends; with ``verbose`` also what stages print.
 
@@ -88,6 +98,9 @@ class Lines:
     def _show(self, name: str, text: str) -> None:
         """Print whole lines only, so that pipelines that run side by side stay apart."""
         *whole, rest = (self._unfinished.get(name, "") + text).split("\n")
+        if len(rest) > LONGEST:
+            # Nobody knows whether it will ever end.
+            whole, rest = [*whole, rest], ""
         self._unfinished[name] = rest
         for line in whole:
             self._say(f"{name} | {printable(line)}")

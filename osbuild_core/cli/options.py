@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import click
 
-from osbuild_core.cli.documents import print_json
-from osbuild_core.cli.report import as_error, error_document
-from osbuild_core.model.errors import UsageError
+from osbuild_core.catalog.library import default_library
+from osbuild_core.cli.commands import Place, library_option
+from osbuild_core.engine.settings import Settings
+from osbuild_core.model.errors import OsbuildError, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -63,47 +63,97 @@ class Mirror(click.ParamType[tuple[str, str]]):
         return prefix, mirror
 
 
+_AGES = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+def parse_age(text: str) -> float:
+    """Return seconds (``90s``, ``30m``, ``12h``, ``7d``, ``2w``). Raises UsageError for anything else."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) *([smhdw])", text.strip())
+    if match is None:
+        raise UsageError(f"{text!r} is no age", code="usage.age", hint="like 30m, 12h, 7d or 2w")
+    return float(match[1]) * _AGES[match[2]]
+
+
+class Age(click.ParamType[float]):
+    """A duration, in seconds."""
+
+    name = "age"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        try:
+            return parse_age(value)
+        except UsageError as error:
+            self.fail(f"{error.detail} ({error.hint})", param, ctx)
+
+
+def exports_option(function: F) -> F:
+    """Add ``--export``, which a shell completes from the manifest that is given."""
+    return click.option(
+        "--export",
+        "-e",
+        "exports",
+        multiple=True,
+        metavar="NAME",
+        shell_complete=_export_names,
+        help="Pipeline or export to carry out.",
+    )(function)
+
+
+def _export_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    from osbuild_core.cli.documents import read_manifest
+
+    # An option without its value ends the parsing: what stands before it is left over.
+    words = [word for word in (ctx.params.get("manifest"), *ctx.args) if word]
+    if not words or words[0] == "-":
+        return []
+    try:
+        document = read_manifest(words[0])
+        # Not validated: that takes time, and a manifest with an error elsewhere still has names.
+        names = [pipeline["name"] for pipeline in document.get("pipelines", ())]
+        names += document.get("exports", ())
+        if "pipeline" in document:
+            names += ["tree", *(["assembler"] if "assembler" in document["pipeline"] else [])]
+    except (OsbuildError, AttributeError, KeyError, TypeError):
+        return []
+    return [name for name in names if isinstance(name, str) and name.startswith(incomplete)]
+
+
+def libraries(given: tuple[str, ...]) -> tuple[Path, ...] | None:
+    """Return the library directories of ``--libdir``, with the program's own at the end."""
+    return (*map(Path, given), default_library()) if given else None
+
+
+def settings_of(libdir: tuple[str, ...], store_backend: str | None, **more: Any) -> Settings:
+    """Return the settings that the options of :func:`store_options` make, with ``more``."""
+    return Settings(library=libraries(libdir), backend=store_backend, **more)
+
+
+def store_option(function: F) -> F:
+    """Add the option that says which store is used."""
+    return click.option(
+        "--store",
+        "--cache",
+        "store",
+        type=Place(path_type=Path),
+        default=".osbuild",
+        show_default=True,
+        envvar="OSBUILD_CORE_STORE",
+        help="Directory of the object store.",
+    )(function)
+
+
 def store_options(function: F) -> F:
     """Add the options that say which store and which modules are used."""
     for option in (
-        click.option(
-            "--libdir",
-            type=click.Path(path_type=Path),
-            help="Library of modules. [default: the program's own]",
-        ),
+        library_option,
         click.option(
             "--store-backend",
             type=click.Choice(["overlay", "reflink", "copy"]),
             help="How the store keeps trees. [default: the best that works]",
         ),
-        click.option(
-            "--store",
-            "--cache",
-            "store",
-            type=click.Path(path_type=Path),
-            default=".osbuild",
-            show_default=True,
-            envvar="OSBUILD_CORE_STORE",
-            help="Directory of the object store.",
-        ),
+        store_option,
     ):
         function = option(function)
     return function
-
-
-def json_option(function: F) -> F:
-    """Add ``--json``, with which errors are printed as JSON too."""
-
-    @functools.wraps(function)
-    def reporting(*args: Any, as_json: bool, **options: Any) -> Any:
-        try:
-            return function(*args, as_json=as_json, **options)
-        except Exception as error:
-            known = as_error(error)
-            if as_json and known is not None:
-                print_json(error_document(known))
-            raise
-
-    return cast(
-        F, click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(reporting)
-    )

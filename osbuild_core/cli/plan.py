@@ -7,18 +7,17 @@ from typing import Any
 
 import click
 
+from osbuild_core.cli.commands import json_option, manifest_argument
 from osbuild_core.cli.documents import print_json, read_manifest
-from osbuild_core.cli.options import json_option, store_options
+from osbuild_core.cli.lines import on_one_line
+from osbuild_core.cli.options import exports_option, settings_of, store_options
 from osbuild_core.engine.session import Session
-from osbuild_core.engine.settings import Settings
 from osbuild_core.model.plan import Plan, PlannedPipeline
 
 
 @click.command()
-@click.argument("manifest")
-@click.option(
-    "--export", "-e", "exports", multiple=True, metavar="NAME", help="Pipeline or export to carry out."
-)
+@manifest_argument
+@exports_option
 @json_option
 @store_options
 def command(
@@ -26,15 +25,16 @@ def command(
     exports: tuple[str, ...],
     as_json: bool,
     store: Path,
-    libdir: Path | None,
+    libdir: tuple[str, ...],
     store_backend: str | None,
 ) -> None:
     """Show what a build of MANIFEST would fetch and run, and what the store has already."""
-    with Session(Settings(store=store, library=libdir, backend=store_backend)) as session:
+    with Session(settings_of(libdir, store_backend, store=store)) as session:
         loaded = session.load(read_manifest(manifest))
         plan = session.plan(loaded, exports=exports)
+        found = session.find_store()
         missing = [
-            [checksum for checksum in fetch.checksums if not session.store.sources.has(checksum)]
+            [checksum for checksum in fetch.checksums if not (found and found.sources.has(checksum))]
             for fetch in plan.fetches
         ]
     if as_json:
@@ -48,13 +48,14 @@ def lines(plan: Plan, missing: list[list[str]]) -> list[str]:
     """Return ``plan`` as text."""
     text = []
     for pipeline in plan.pipelines:
+        name = on_one_line(pipeline.name)
         if not pipeline.todo:
-            text.append(f"{pipeline.name}: in the store ({len(pipeline.stages)} stages)")
+            text.append(f"{name}: in the store ({len(pipeline.stages)} stages)")
             continue
-        waits = [f"pipeline {name}" for name in pipeline.pipelines]
+        waits = [f"pipeline {on_one_line(other)}" for other in pipeline.pipelines]
         items = sum(len(missing[number]) for number in pipeline.fetches)
         waits += [f"{items} items to fetch"] if items else []
-        text.append(f"{pipeline.name}:" + (f" after {', '.join(waits)}" if waits else ""))
+        text.append(f"{name}:" + (f" after {', '.join(waits)}" if waits else ""))
         for stage in pipeline.stages:
             state = "cached" if stage.number < pipeline.first else "run"
             host = ", on this host" if stage.host else ""

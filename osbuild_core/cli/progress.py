@@ -5,17 +5,30 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from osbuild_core.cli.start import cancelling
 from osbuild_core.engine.session import Session
 from osbuild_core.engine.settings import Settings
 from osbuild_core.model.events import Event, PipelineStarted, Sink, SourceStarted, Warned
 
+if TYPE_CHECKING:
+    from osbuild_core.cli.debug import Debug
+
 
 @contextlib.contextmanager
-def watched_session(settings: Settings, *, verbose: bool = False, quiet: bool = False) -> Iterator[Session]:
-    """Open a session whose run a signal cancels; raises KeyboardInterrupt or Terminated once it is closed."""
-    with renderer(verbose=verbose, quiet=quiet) as sink:
+def watched_session(
+    settings: Settings, *, verbose: bool = False, quiet: bool = False, debug: Debug | None = None
+) -> Iterator[Session]:
+    """Open a session whose run a signal cancels; raises KeyboardInterrupt or Terminated once it is closed.
+
+    ``debug`` gets all events as well, and those about programs.
+    """
+    with renderer(verbose=verbose, quiet=quiet, plain=debug is not None and debug.terminal) as shown:
+        sink = shown
+        if debug is not None:
+            settings = settings._replace(trace=True)
+            sink = _both(debug, shown)
         session = Session(settings, sink)
         # Outermost, so that closing the session is not interrupted either.
         with cancelling(session.interrupt), session:
@@ -23,17 +36,26 @@ def watched_session(settings: Settings, *, verbose: bool = False, quiet: bool = 
 
 
 @contextlib.contextmanager
-def renderer(*, verbose: bool, quiet: bool) -> Iterator[Sink | None]:
-    """Give the sink that shows progress as the terminal, or the lack of one, wants it."""
+def renderer(*, verbose: bool, quiet: bool, plain: bool = False) -> Iterator[Sink | None]:
+    """Give the sink that shows progress as the terminal, or the lack of one, wants it; ``plain`` as lines."""
     if quiet:
         yield None
-    elif sys.stderr.isatty() and not verbose:
+    elif sys.stderr.isatty() and not verbose and not plain:
         with contextlib.ExitStack() as stack:
             yield _bars_when_needed(stack)
     else:
         from osbuild_core.cli.lines import Lines
 
         yield Lines(verbose=verbose)
+
+
+def _both(first: Sink, second: Sink | None) -> Sink:
+    def sink(event: Event) -> None:
+        first(event)
+        if second is not None:
+            second(event)
+
+    return sink
 
 
 def _bars_when_needed(stack: contextlib.ExitStack) -> Sink:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Iterator
 
@@ -21,7 +22,10 @@ def as_error(error: BaseException) -> OsbuildError | None:
         return None
     where = f": {error.filename}" if error.filename else ""
     # getcwd(2) knows no name to blame.
-    hint = None if where else "is the current directory still there?"
+    lost = not where and error.errno == errno.ENOENT
+    hint = "is the current directory still there?" if lost else None
+    if not where and error.errno in (errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT):
+        where = ", writing the output"
     return OsbuildError(f"{error.strerror or error}{where}", code="system", hint=hint)
 
 
@@ -36,7 +40,12 @@ def error_lines(error: OsbuildError) -> Iterator[str]:
 
 def _line(detail: str, place: tuple[str | int, ...], hint: str | None) -> str:
     where = f"{place_text(place)}: " if place else ""
-    return f"{where}{detail}" + (f" ({hint})" if hint else "")
+    return _one_line(f"{where}{detail}" + (f" ({hint})" if hint else ""))
+
+
+def _one_line(text: str) -> str:
+    """Return ``text`` without what modules and manifests may have put into it: line feeds, control characters."""
+    return printable(text).replace("\n", " ")
 
 
 def print_error(error: OsbuildError) -> None:
@@ -79,4 +88,4 @@ def failure_lines(result: RunResult) -> Iterator[str]:
                 yield "---"
     for what, failure in result.failures():
         if failure.code != "cancelled":
-            yield f"error: {what}: {_line(failure.detail, failure.place, failure.hint)}"
+            yield f"error: {_one_line(what)}: {_line(failure.detail, failure.place, failure.hint)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ from types import FrameType
 from typing import NoReturn
 
 INTERRUPTED = 130
+READER_GONE = 141
 TERMINATED = 143
 
 
@@ -33,8 +35,8 @@ def start(entry: Callable[[], int]) -> NoReturn:
 
 
 def run(entry: Callable[[], int]) -> int:
-    """Return the exit status of ``entry``: its own, 130 after SIGINT, 143 after SIGTERM, 2 for a manifest that
-    is refused and 1 for any other error, which is printed."""
+    """Return the exit status of ``entry``: its own, 130 after SIGINT, 143 after SIGTERM, 141 where nobody reads
+    the output to its end, 2 for a manifest that is refused and 1 for any other error, which is printed."""
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
         status = entry()
@@ -45,10 +47,10 @@ def run(entry: Callable[[], int]) -> int:
     except Terminated:
         return _say("Terminated", TERMINATED)
     except BrokenPipeError:
-        # Whoever read our output has gone; nothing is left to be said to them, not even on the way out.
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
-        return 1
+        # Whoever read our output has gone; nothing is left to be said to them, not even on the way out. No
+        # failure: the status is that of a program which SIGPIPE ended.
+        _discard_output()
+        return READER_GONE
     except Exception as error:
         from osbuild_core.cli.report import as_error, print_error
 
@@ -56,9 +58,21 @@ def run(entry: Callable[[], int]) -> int:
         if known is None:
             raise
         print_error(known)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            # The error was about the output, which would be tried once more on the way out.
+            _discard_output()
         return 2 if known.code.startswith("manifest.") else 1
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _discard_output() -> None:
+    with contextlib.suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
 
 
 def _say(text: str, status: int) -> int:
@@ -97,3 +111,6 @@ def _open_standard_streams() -> None:
     for name, number, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names in manifests and trees may have what a locale cannot write.
+        sys.stdout.reconfigure(errors="backslashreplace")

@@ -76,6 +76,11 @@ def test_output_comes_in_whole_lines_with_the_rest_at_the_end_of_the_stage():
     ]
 
 
+def test_a_line_without_an_end_is_not_waited_for():
+    output = [events.StageOutput("os", 0, "x" * 6000) for _ in range(3)]
+    assert said(*output, ended(0), verbose=True)[:2] == [f"os | {'x' * 12000}", f"os | {'x' * 6000}"]
+
+
 def test_only_what_was_fetched_is_counted():
     items = (
         SourceItemResult("a", True),

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from osbuild_core.cli.resolve import write
+from osbuild_core.cli.documents import write
 from osbuild_core.cli.start import Terminated, cancelling, run
 from osbuild_core.model.errors import Issue, ManifestError, UsageError
 
@@ -27,6 +27,8 @@ def raising(error):
         (UsageError("wrong", hint="so"), 1, "error: wrong (so)\n"),
         (ManifestError([Issue("bad", ("sources",))]), 2, "error: sources: bad\n"),
         (PermissionError(13, "Permission denied", "/x"), 1, "error: Permission denied: /x\n"),
+        (OSError(28, "No space left on device"), 1, "error: No space left on device, writing the output\n"),
+        (BrokenPipeError(32, "Broken pipe"), 141, ""),
     ],
 )
 def test_what_ends_a_command_has_its_status_and_its_line(error, status, text, capsys):

@@ -1,0 +1,1 @@
+"""Monitors of ``osbuild``: each shows the events of a run in one way. They only read them."""
