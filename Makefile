@@ -25,6 +25,7 @@ bench: setup
 
 docs: $(STAMP)
 	$(PYTHON) docs/generate.py
+	$(PYTHON) docs/manual.py
 
 soak: setup
 	$(PYTHON) tests/run.py --soak

@@ -10,7 +10,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "modules.md"
-KINDS = ("stages", "inputs", "sources", "devices", "mounts")
+KINDS = ("stages", "inputs", "sources", "devices", "mounts", "assemblers")
 
 HEAD = """# Modules
 
@@ -48,7 +48,7 @@ def module(path: Path) -> Iterator[str]:
 def option_schema(meta: dict[str, Any], kind: str) -> dict[str, Any]:
     """Return the schema of a module's options, in whichever form it has one."""
     schema = meta.get("schema_2") or meta.get("schema") or {}
-    if kind == "stages":
+    if kind in ("stages", "assemblers"):
         return schema.get("options", schema) if "schema_2" in meta else schema
     if kind == "mounts":
         found: dict[str, Any] = schema.get("properties", {}).get("options", {})

@@ -48,6 +48,11 @@ def test_it_finds_its_own_modules(installed: Path, tmp_path: Path):
         assert {module["name"] for module in listed[kind]} == here
 
 
+def test_it_brings_the_manual_pages(installed: Path):
+    pages = installed.parent / "share" / "man" / "man1"
+    assert {page.name for page in pages.iterdir()} == {"osbuild.1", "osbuild-core.1"}
+
+
 @pytest.mark.root
 def test_it_builds(installed: Path, tmp_path: Path):
     stages = [
