@@ -10,7 +10,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "modules.md"
-KINDS = ("stages", "inputs", "sources", "devices", "mounts", "assemblers")
+KINDS = ("stages", "inputs", "sources", "devices", "mounts", "assemblers", "exports")
 
 HEAD = """# Modules
 
@@ -53,7 +53,7 @@ def option_schema(meta: dict[str, Any], kind: str) -> dict[str, Any]:
     if kind == "mounts":
         found: dict[str, Any] = schema.get("properties", {}).get("options", {})
         return found
-    return schema if kind == "devices" else {}
+    return schema if kind in ("devices", "exports") else {}
 
 
 def options(schema: dict[str, Any]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from osbuild_core.cli.lines import seconds, size
 from osbuild_core.model import events
-from osbuild_core.model.results import SourceResult
+from osbuild_core.model.results import ExportResult, SourceResult
 
 
 class Bars:
@@ -27,6 +27,7 @@ class Bars:
         )
         self._pipelines: dict[str, TaskID] = {}
         self._sources: dict[str, TaskID] = {}
+        self._exports: dict[str, TaskID] = {}
 
     def __enter__(self) -> Bars:
         self._progress.__enter__()
@@ -63,10 +64,28 @@ class Bars:
                 progress.update(self._sources[kind], now=now, completed=before + done)
             case events.SourceFinished(result=result):
                 self._finish_source(result)
+            case events.ExportStarted(name=name, type=kind) if kind:
+                self._exports[name] = progress.add_task(f"export {name}", total=None, now=kind)
+            case events.ExportProgress(name=name, done=done, total=total, message=message):
+                self._show_export(self._exports[name], done, total, message)
+            case events.ExportFinished(result=result) if result.name in self._exports:
+                self._finish_export(self._exports[result.name], result)
             case events.Warned(message=message):
                 progress.console.print(f"warning: {message}", markup=False)
             case _:
                 pass
+
+    def _show_export(self, task: TaskID, done: int, total: int, message: str) -> None:
+        if total:
+            # In megabytes, so that a column that counts things has room for it.
+            self._progress.update(task, completed=done // 1_000_000, total=-(-total // 1_000_000))
+        now = message or (f"{size(done)} of {size(total)}" if total else "")
+        if now:
+            self._progress.update(task, now=now)
+
+    def _finish_export(self, task: TaskID, result: ExportResult) -> None:
+        self._progress.update(task, now="done" if result.success else "failed")
+        self._progress.stop_task(task)
 
     def _finish_source(self, result: SourceResult) -> None:
         task = self._progress.tasks[self._sources[result.type]]

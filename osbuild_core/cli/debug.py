@@ -85,8 +85,10 @@ class Debug:
                 return f"source {kind}: {items} items"
             case events.SourceFinished(result=source):
                 return _ended(f"source {source.type}", source)
-            case events.ExportStarted(name=name):
-                return f"export {name}"
+            case events.ExportStarted(name=name, type=kind):
+                return f"export {name}" + (f" ({kind})" if kind else "")
+            case events.ExportProgress(name=name, message=message) if message:
+                return f"export {name}: {message}"
             case events.ExportFinished(result=export):
                 return _ended(f"export {export.name}", export)
             case events.Warned(message=message):

@@ -77,8 +77,13 @@ class Lines:
                 fetched = [item for item in result.items if not item.cached and item.success]
                 if fetched:
                     self._say(f"{result.type}: {len(fetched)} items in {seconds(result.seconds)}")
+            case events.ExportProgress(name=name, message=message) if message:
+                self._say(f"{name}: {printable(message)}")
+            case events.ExportOutput(name=name, text=text) if self._verbose:
+                self._show(name, text)
             case events.ExportFinished(result=result) if result.success:
-                self._say(f"{result.name}: exported to {result.path}")
+                where = f" to {result.path}" if result.path else ""
+                self._say(f"{result.name}: exported{where}")
             case events.Warned(message=message):
                 self._say(f"warning: {message}")
             case _:

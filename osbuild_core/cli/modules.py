@@ -177,7 +177,7 @@ def describe(module: Module) -> dict[str, Any]:
     """Return what there is to know about ``module``, for ``--json``."""
     schema = module.schema("2") if module.kind != "runners" else {}
     members = schema.get("properties", {})
-    if module.kind in ("stages", "assemblers"):
+    if module.kind in ("stages", "assemblers", "exports"):
         table = option_table(members.get("options", {}), schema)
         parts = {part: _parts(members.get(part)) for part in _PARTS}
     else:
@@ -245,7 +245,7 @@ def lines(module: Module, described: dict[str, Any], width: int) -> Iterator[str
             yield from _part_lines(part, described[part], width)
     if described["options"]:
         yield ""
-        yield "Options" if module.kind in ("stages", "assemblers") else "What a manifest says"
+        yield "Options" if module.kind in ("stages", "assemblers", "exports") else "What a manifest says"
         for option in described["options"]:
             yield from _option_lines(Option(**option), width)
 
@@ -290,7 +290,7 @@ def _indented(text: str, width: int) -> list[str]:
 def new(module: str, directory: Path, as_json: bool) -> None:
     """Begin a module: write one that works, with its metadata and a test that builds with it.
 
-    KIND is stage, input, source, device, mount or assembler; NAME is like com.example.greeting. Nothing is
+    KIND is stage, input, source, device, mount, assembler or export; NAME is like com.example.greeting. Nothing is
     overwritten. Commands find the module with --libdir DIR.
     """
     from osbuild_core.cli.skeleton import parse_module, skeleton, write_skeleton

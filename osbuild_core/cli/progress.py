@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from osbuild_core.cli.start import cancelling
 from osbuild_core.engine.session import Session
 from osbuild_core.engine.settings import Settings
-from osbuild_core.model.events import Event, PipelineStarted, Sink, SourceStarted, Warned
+from osbuild_core.model.events import Event, ExportStarted, PipelineStarted, Sink, SourceStarted, Warned
 
 if TYPE_CHECKING:
     from osbuild_core.cli.debug import Debug
@@ -64,7 +64,7 @@ def _bars_when_needed(stack: contextlib.ExitStack) -> Sink:
     bars: list[Sink] = []
 
     def sink(event: Event) -> None:
-        if isinstance(event, PipelineStarted | SourceStarted | Warned) and not bars:
+        if isinstance(event, PipelineStarted | SourceStarted | ExportStarted | Warned) and not bars:
             from osbuild_core.cli.bars import Bars
 
             bars.append(stack.enter_context(Bars()))

@@ -16,6 +16,7 @@ FOLDERS = {
     "device": "devices",
     "mount": "mounts",
     "assembler": "assemblers",
+    "export": "exports",
 }
 """Kinds of modules that there are skeletons for, with their folders in a library."""
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from osbuild_core.engine.record import cached_results
 from osbuild_core.engine.schedule import Task, run_tasks
-from osbuild_core.model.manifest import Manifest
+from osbuild_core.model.manifest import Export, Manifest
 from osbuild_core.model.plan import Plan, PlannedPipeline
 from osbuild_core.model.results import ExportResult, Failure, PipelineResult, RunResult, SourceResult
 
@@ -94,9 +94,9 @@ class Run:
             run = partial(self._pipeline, planned)
             tasks.append(Task(f"pipeline {planned.name}", run, frozenset(needs), "work"))
         building = {planned.name for planned in self.plan.todo}
-        for name, pipeline, _ in self.plan.exports:
+        for name, pipeline, module in self.plan.exports:
             needs = {f"pipeline {pipeline}"} if pipeline in building else set()
-            export = partial(self._export, name, pipeline)
+            export = partial(self._export, name, pipeline, module)
             tasks.append(Task(f"export {name}", export, frozenset(needs), "work"))
         return tasks
 
@@ -115,11 +115,10 @@ class Run:
             self._pipelines[planned.name] = result
         return result.success
 
-    def _export(self, name: str, pipeline: str) -> bool:
+    def _export(self, name: str, pipeline: str, module: Export | None) -> bool:
         from osbuild_core.engine.export import run_export
 
-        assert self.output is not None
-        result = run_export(self.context, name, self.plan.pipeline(pipeline).key, self.output)
+        result = run_export(self.context, name, self.plan.pipeline(pipeline).key, module, self.output)
         with self._lock:
             self._exports[name] = result
         return result.success

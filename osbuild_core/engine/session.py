@@ -102,10 +102,10 @@ class Session(Context):
     ) -> RunResult:
         """Build and export; see :meth:`plan` for what. A failed stage is in the result, not raised.
 
-        Raises UsageError where exports have no ``output_directory``, SandboxError where we are not root, and
+        Raises UsageError where trees to copy have no ``output_directory``, SandboxError where we are not root, and
         what :meth:`plan` raises.
         """
-        if exports and output_directory is None:
+        if output_directory is None and any(to is None for _, _, to in export_targets(manifest, exports)):
             raise UsageError(
                 "exports need a place to go to",
                 code="usage.no-output-directory",
@@ -168,13 +168,6 @@ class Session(Context):
 
     def _check_possible(self, plan: Plan, output_directory: Path | None) -> None:
         """Refuse a plan that could only fail, before anything is fetched for it."""
-        for name, _, module in plan.exports:
-            if module is not None:
-                raise UsageError(
-                    f"the export {name!r} needs the export module {module.type}",
-                    code="usage.export-module",
-                    hint="only trees of pipelines can be exported, by the name of the pipeline",
-                )
         if not (plan.todo or plan.exports):
             return
         from osbuild_core.sandbox.capabilities import held

@@ -90,7 +90,26 @@ class SourceFinished(NamedTuple):
 
 
 class ExportStarted(NamedTuple):
+    """``type`` is that of its module; empty where a tree is only copied."""
+
     name: str
+    type: str = ""
+
+
+class ExportProgress(NamedTuple):
+    """``done`` of ``total`` bytes (0: unknown), and what it is doing (empty: as before)."""
+
+    name: str
+    done: int
+    total: int
+    message: str = ""
+
+
+class ExportOutput(NamedTuple):
+    """What an export module printed."""
+
+    name: str
+    text: str
 
 
 class ExportFinished(NamedTuple):
@@ -129,6 +148,8 @@ Event = (
     | SourceProgress
     | SourceFinished
     | ExportStarted
+    | ExportProgress
+    | ExportOutput
     | ExportFinished
     | ProgramStarted
     | ProgramEnded

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FACTS = ROOT.parent / "shared" / "interface" / "modules"
-KINDS = ("stages", "inputs", "sources", "devices", "mounts", "assemblers")
+KINDS = ("stages", "inputs", "sources", "devices", "mounts", "assemblers", "exports")
 PREFIX = "org.osbuild."
 
 MODULES = sorted(

@@ -13,7 +13,7 @@ import pytest
 
 from .conftest import Cli
 
-KINDS = ("stage", "input", "source", "device", "mount", "assembler")
+KINDS = ("stage", "input", "source", "device", "mount", "assembler", "export")
 
 
 def test_a_kind_is_listed_by_option_or_argument_singular_or_plural(cli: Cli) -> None:

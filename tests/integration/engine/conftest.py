@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-FOLDERS = ("stages", "inputs", "sources", "devices", "mounts", "assemblers", "runners")
+FOLDERS = ("stages", "inputs", "sources", "devices", "mounts", "assemblers", "exports", "runners")
 OSBUILD_CORE = Path(sys.executable).with_name("osbuild-core")
 OSBUILD = Path(sys.executable).with_name("osbuild")
 
@@ -26,6 +26,7 @@ SERVICES = {
     "devices": ("devices.DeviceService", "open(self, devpath, parent, tree, options)", "close"),
     "mounts": ("mounts.MountService", "mount(self, args)", "umount"),
     "sources": ("sources.SourceService", "fetch_all(self, items)", "stop"),
+    "exports": ("exports.ExportService", "export(self, tree, output, options)", "stop"),
 }
 """For each kind: base class, the method that does it, the method that undoes it."""
 
@@ -67,7 +68,7 @@ class Bench:
         self.add_program(
             name,
             "#!/usr/bin/python3\nimport os, signal, sys, time\n"
-            "from osbuild import devices, inputs, mounts, sources\n\n"
+            "from osbuild import devices, exports, inputs, mounts, sources\n\n"
             f"class Service({base}):\n"
             "    content_type = 'org.osbuild.files'\n"
             f"    def {method}:\n{_indented(do, 8)}\n    def {end}(self):\n{_indented(undo, 8)}\n\n"

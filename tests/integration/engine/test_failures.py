@@ -112,16 +112,6 @@ def test_a_pipeline_without_stages_is_exported_as_an_empty_directory(bench):
     assert list((out / "p").iterdir()) == []
 
 
-def test_an_export_module_is_not_taken_for_a_pipeline(bench):
-    (bench.library / "exports").mkdir()
-    bench.add_program("exports/org.osbuild.out", "#!/bin/sh\n")
-    exports = {"nightly": {"type": "org.osbuild.out", "pipeline": "name:p"}}
-    manifest = bench.manifest({"name": "p", "stages": [noop()]}, exports=exports)
-    done = bench.build(manifest, "--export", "nightly", "-o", bench.directory / "out", "--json")
-    assert done.returncode == 1
-    assert json.loads(done.stdout)["errors"][0]["code"] == "usage.export-module"
-
-
 def test_the_umask_of_the_user_does_not_show_in_trees(bench):
     bench.add_stage(
         "org.osbuild.write",
