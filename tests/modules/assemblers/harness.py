@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from osbuild_core.protocol import stage_api
 from osbuild_core.protocol.remoteloop import RemoteLoopServer
 from osbuild_core.sandbox import mounts
 from osbuild_core.sandbox.capabilities import granted
-from tests.modules.stages.harness import ROOT, SDK, Ended, asked_capabilities
+from tests.modules.stages.harness import ROOT, SDK, Ended, asked_capabilities, run_program
 
 
 class Assembly:
@@ -66,27 +65,8 @@ class Assembly:
         for source, target in [*shown.items(), *binds]:
             command += ["--ro-bind", str(source), target]
         command += ["--bind", str(self.output), "/run/osbuild/tree"]
-        environment = {
-            "LC_CTYPE": "C.UTF-8",
-            "PATH": "/usr/sbin:/usr/bin",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONPATH": "/run/osbuild/lib",
-            "PYTHONUNBUFFERED": "1",
-        }
-        if epoch is not None:
-            environment["SOURCE_DATE_EPOCH"] = str(epoch)
         with RemoteLoopServer(api / "remoteloop"):
-            done = subprocess.run(
-                [*command, "--", f"/run/osbuild/bin/{program.name}"],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                timeout=300,
-                check=False,
-            )
-        return Ended(done.returncode, done.stdout)
+            return run_program(command, program, epoch)
 
     def make(
         self, name: str, options: Mapping[str, Any], *binds: tuple[Path, str], epoch: int | None = None

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,6 +81,11 @@ def run_stage(
     for key, path in (mounts or {}).items():
         command += ["--bind", str(path), f"/run/osbuild/mounts/{key}"]
 
+    return run_program(command, executable, epoch)
+
+
+def run_program(sandbox: Sequence[str], executable: Path, epoch: int | None) -> Ended:
+    """Run ``executable`` in the sandbox that the bwrap command ``sandbox`` makes, which shows it in its place."""
     environment = {
         "LC_CTYPE": "C.UTF-8",
         "PATH": "/usr/sbin:/usr/bin",
@@ -91,13 +96,13 @@ def run_stage(
     if epoch is not None:
         environment["SOURCE_DATE_EPOCH"] = str(epoch)
     result = subprocess.run(
-        [*command, "--", f"/run/osbuild/bin/{executable.name}"],
+        [*sandbox, "--", f"/run/osbuild/bin/{executable.name}"],
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     return Ended(result.returncode, result.stdout)

@@ -11,7 +11,7 @@ from pathlib import Path
 from osbuild_core.protocol import stage_api
 from osbuild_core.sandbox.capabilities import granted
 
-from .harness import ROOT, SDK, Ended
+from .harness import ROOT, SDK, Ended, asked_capabilities, run_program
 
 
 def run_raw(
@@ -46,34 +46,20 @@ def run_raw(
     document.write_text(json.dumps(arguments))
     metadata = tree.parent / f"{tree.name}.metadata.json"
     metadata.touch()
-    program = f"/run/osbuild/bin/org.osbuild.{name}"
+    program = ROOT / "stages" / f"org.osbuild.{name}"
     command = ["bwrap", "--dev-bind", "/", "/", "--die-with-parent", "--cap-drop", "ALL"]
     command += ["--unshare-ipc", "--unshare-pid", "--unshare-net"]
-    for capability in sorted(granted(frozenset())):
+    for capability in sorted(granted(asked_capabilities(program))):
         command += ["--cap-add", capability]
     command += ["--proc", "/proc", "--tmpfs", "/run", "--chdir", "/"]
     command += ["--ro-bind", str(document), "/run/osbuild/api/arguments"]
     command += ["--bind", str(metadata), "/run/osbuild/meta"]
     command += ["--ro-bind", str(SDK), "/run/osbuild/lib"]
-    command += ["--ro-bind", str(ROOT / "stages" / f"org.osbuild.{name}"), program]
+    command += ["--ro-bind", str(program), f"/run/osbuild/bin/{program.name}"]
     command += ["--bind", str(tree), "/run/osbuild/tree"]
     for key, folder in (files or {}).items():
         command += ["--ro-bind", str(folder), f"/run/osbuild/inputs/{key}"]
-    environment = {"LC_CTYPE": "C.UTF-8", "PATH": "/usr/sbin:/usr/bin", "PYTHONPATH": "/run/osbuild/lib"}
-    environment["PYTHONDONTWRITEBYTECODE"] = "1"
-    if epoch is not None:
-        environment["SOURCE_DATE_EPOCH"] = str(epoch)
-    done = subprocess.run(
-        [*command, "--", program],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    return Ended(done.returncode, done.stdout)
+    return run_program(command, program, epoch)
 
 
 @contextlib.contextmanager
