@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     "--jobs",
     "-j",
     type=click.IntRange(1),
+    metavar="N",
     default=default_jobs,
     help="Pipelines at once. [default: processors]",
 )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 COMMANDS = {
+    "ami": "Turn a finished image into AMIs in every region.",
     "build": "Build a manifest and export what it makes.",
     "completion": "Print what makes a shell complete these commands.",
     "diff": "Compare two trees of the store.",

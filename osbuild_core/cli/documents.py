@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_WHOLE = "a manifest is one JSON object, and nothing else"
+
+
 def read_manifest(path: str) -> Any:
     """Return the JSON of a manifest file (``-``: standard input).
 
@@ -26,21 +29,27 @@ def read_manifest(path: str) -> Any:
                 data = file.read()
     except OSError as error:
         where = path or "a file without a name"
-        raise UsageError(f"cannot read {where}: {error.strerror}", code="usage.manifest") from error
+        raise UsageError(
+            f"cannot read {where}: {error.strerror}",
+            code="usage.manifest",
+            hint="name a file with a manifest, or - for standard input",
+        ) from error
     try:
         text = data.decode()
         if not text.startswith("\ufeff"):
             return json.loads(text)
-        reason = "it begins with a byte order mark"
+        reason, hint = "it begins with a byte order mark", "save it as UTF-8 without one"
     except UnicodeDecodeError as error:
-        raise UsageError(f"cannot read {path}: it is not UTF-8 text", code="usage.manifest") from error
+        raise UsageError(
+            f"cannot read {path}: it is not UTF-8 text", code="usage.manifest", hint="save it as UTF-8"
+        ) from error
     except RecursionError:
-        reason = "it is nested too deeply"
+        reason, hint = "it is nested too deeply", _WHOLE
     except json.JSONDecodeError as error:
         reason = str(error) if data.strip() else "it is empty"
+        hint = _WHOLE if data.strip() else "has what was to write it failed?"
     except ValueError:
-        reason = "a number in it has too many digits"
-    hint = None
+        reason, hint = "a number in it has too many digits", _WHOLE
     if path.endswith((".yaml", ".yml")):
         hint = f"a template becomes a manifest with: osbuild-core resolve {path} -o manifest.json"
     raise ManifestError([Issue(f"{path} is not JSON: {reason}", (), "manifest.json", hint)])

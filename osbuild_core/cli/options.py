@@ -11,28 +11,11 @@ import click
 
 from osbuild_core.catalog.library import default_library
 from osbuild_core.cli.commands import Place, library_option
+from osbuild_core.cli.sizes import parse_size
 from osbuild_core.engine.settings import Settings
 from osbuild_core.model.errors import OsbuildError, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-_UNITS = {"": 1, "B": 1}
-_UNITS |= {f"{prefix}B": 1000**power for power, prefix in enumerate("kMGT", start=1)}
-_UNITS |= {f"{prefix}iB": 1024**power for power, prefix in enumerate("KMGT", start=1)}
-
-
-def parse_size(text: str) -> int | None:
-    """Return a size in bytes (``20GiB``, ``500MB``, ``1024``), None for ``unlimited``.
-
-    Raises UsageError for anything else.
-    """
-    if text == "unlimited":
-        return None
-    match = re.fullmatch(r"(\d+) *([A-Za-z]*)", text.strip())
-    unit = {"kiB": "KiB"}.get(match[2], match[2]) if match else ""
-    if match is None or unit not in _UNITS:
-        raise UsageError(f"{text!r} is no size", code="usage.size", hint="like 500MB, 20GiB or unlimited")
-    return int(match[1]) * _UNITS[unit]
 
 
 class Size(click.ParamType[int | None]):

@@ -143,9 +143,8 @@ def _run(arguments: argparse.Namespace, reply: Reply) -> int:
     with cancelling(interrupt), session:
         manifest = session.load(document)
         result = _build(session, manifest, arguments)
-        if outputs is not None:
-            result = outputs.completed(result)
-        reply.give(lambda: _document(session, manifest, result, built=bool(arguments.export)))
+        whole = outputs.completed(result) if outputs is not None else result
+        reply.give(lambda: _document(session, manifest, whole, built=bool(arguments.export)))
     _print_failures(result, logged=monitor is not None and arguments.monitor in (None, "LogMonitor"))
     return 0 if result.success else 1
 

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from osbuild_core.engine.context import Context
 
 
+_REACH = "is it there, and can this machine reach it?"
+_CHANGED = "correct the checksum, or take the content that it was made of"
+
+
 def run_fetch(context: Context, manifest: Manifest, fetch: Fetch) -> SourceResult:
     """Fetch the items of ``fetch`` that the store lacks. What failed is in the result, not raised."""
     started = time.monotonic()
@@ -80,8 +84,11 @@ def _failure(source: Source, done: Downloaded) -> Failure | None:
     failed = [item for item in done.items if not item.success]
     if not failed:
         said = done.output.strip().splitlines() or ["it does not say why"]
-        return None if done.success else Failure("source.failed", said[-1], None, source.path)
+        return None if done.success else Failure("source.failed", said[-1], _REACH, source.path)
     more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
     checksum = failed[0].checksum
     place = (*source.path, "items", checksum) if checksum in source.items else source.path
-    return Failure("source.failed", f"{failed[0].error or 'not fetched'}{more}", None, place)
+    reason = failed[0].error or "not fetched"
+    # Sources of ours say last what they should have got.
+    hint = _CHANGED if reason.endswith(checksum) else _REACH
+    return Failure("source.failed", f"{reason}{more}", hint, place)

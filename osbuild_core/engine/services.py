@@ -32,6 +32,14 @@ STUCK_GRACE = 2.0
 
 CHUNK = 1 << 20
 
+BROKEN = "this is a mistake in the module"
+_HINTS = {
+    "service.failed": "look at its options, and at what it was given",
+    "service.gone": "its output may say why",
+    "service.protocol": BROKEN,
+}
+"""What to do about the errors of services, by their codes."""
+
 
 class Service:
     """One running service. ``label`` is what its output is shown under: ``input/packages (org.osbuild.files)``;
@@ -80,12 +88,16 @@ class Service:
                 self._process.signal(9)
                 self._process.wait()
                 raise ServiceError(
-                    f"{self.label} did not end and was killed", code="service.stuck", place=self.place
+                    f"{self.label} did not end and was killed",
+                    code="service.stuck",
+                    hint=BROKEN,
+                    place=self.place,
                 )
             if status != 0:
                 raise ServiceError(
                     f"{self.label} ended with status {status}: {self.last_line() or 'no output'}",
                     code="service.exit",
+                    hint="it could not free what it held; its output may say why",
                     place=self.place,
                 )
         finally:
@@ -177,7 +189,7 @@ class Services:
             raise ServiceError(
                 f"{service.label}: {error.detail}" + (f" ({last})" if last else ""),
                 code=error.code,
-                hint=error.hint,
+                hint=error.hint or _HINTS.get(error.code),
                 place=service.place,
                 retryable=error.retryable,
             ) from error

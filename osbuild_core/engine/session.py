@@ -170,14 +170,7 @@ class Session(Context):
         """Refuse a plan that could only fail, before anything is fetched for it."""
         if not (plan.todo or plan.exports):
             return
-        from osbuild_core.sandbox.capabilities import held
-
-        if "CAP_SYS_ADMIN" not in held():
-            raise SandboxError(
-                "only root can build and export: stages and trees need mounts",
-                code="sandbox.not-root",
-                hint="inspect, plan, resolve and downloads work for every user",
-            )
+        self._check_rights(sandboxes=bool(plan.todo))
         if output_directory is not None:
             try:
                 output_directory.mkdir(parents=True, exist_ok=True)
@@ -185,7 +178,34 @@ class Session(Context):
                 raise UsageError(
                     f"cannot make the output directory {output_directory}: {error.strerror}",
                     code="usage.output-directory",
+                    hint="name another one with --output-directory",
                 ) from error
+
+    def _check_rights(self, *, sandboxes: bool) -> None:
+        """Raise SandboxError where we may not mount, or may not make the sandboxes of stages."""
+        from osbuild_core.sandbox.capabilities import NEEDED, held
+        from osbuild_core.store.privilege import is_real_root
+
+        if "CAP_SYS_ADMIN" not in held():
+            raise SandboxError(
+                "only root can build and export: stages and trees need mounts",
+                code="sandbox.not-root",
+                hint="inspect, plan, resolve and downloads work for every user",
+            )
+        if not is_real_root():
+            raise SandboxError(
+                "only root of the machine can build and export, and this is root of a user namespace:"
+                " device nodes and overlay layers need more",
+                code="sandbox.not-root",
+                hint="use sudo, or a container that is not rootless; inspect, plan, resolve and downloads work",
+            )
+        for name, reason in NEEDED.items() if sandboxes else ():
+            if name not in held():
+                raise SandboxError(
+                    f"stages cannot run without {name}: {reason}",
+                    code="sandbox.capability",
+                    hint="give the container or service that capability, too",
+                )
 
     def _check_items(self, manifest: Manifest, plan: Plan) -> None:
         """Refuse a plan with stages that refer to something no source lists. Raises ManifestError."""

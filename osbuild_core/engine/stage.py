@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from osbuild_core.catalog.module import Module
 from osbuild_core.engine.buildroot import BuildRoot, new_api
 from osbuild_core.engine.failure import FAILURES, cancelled, failure_of
-from osbuild_core.engine.services import Service, Services
+from osbuild_core.engine.services import BROKEN, Service, Services
 from osbuild_core.engine.trees import Trees
 from osbuild_core.model.errors import Path as Place
 from osbuild_core.model.errors import ServiceError
@@ -34,6 +34,8 @@ from osbuild_core.store.work import Work
 if TYPE_CHECKING:
     from osbuild_core.engine.context import Context
 
+
+_LOG = "its output may say why"
 
 METADATA_MAX = 16 << 20
 """Bytes; it is held in memory, and in every object that stands on the stage."""
@@ -136,7 +138,11 @@ class StageRun:
         finally:
             busy = mounts.unmount_below(self.scratch) + mounts.unmount_below(self.frame)
         if busy:
-            raise ServiceError(f"{busy[0].name} could not be unmounted", code="service.mount-left")
+            raise ServiceError(
+                f"the mount {busy[0].name} of a service could not be unmounted",
+                code="service.mount-left",
+                hint="the service has left a process in it",
+            )
 
     def _run_with_services(self, module: Module) -> None:
         api, dev = new_api(self.root, self.frame.name)
@@ -327,12 +333,12 @@ class StageRun:
         if data is not None:
             value = data["value"].strip()
             detail = f"{data['type']}: {value.splitlines()[0]}" if value else data["type"]
-            return Failure("stage.exception", detail, place=place, data=data)
+            return Failure("stage.exception", detail, _LOG, place, data=data)
         number = ending_signal(outcome.returncode)
         if number is not None:
-            hint = "was the machine out of memory?" if number == signal.SIGKILL else None
+            hint = "was the machine out of memory?" if number == signal.SIGKILL else _LOG
             return Failure("stage.killed", f"was ended by signal {number} ({number.name})", hint, place)
-        return Failure("stage.exit", f"ended with status {outcome.returncode}", place=place)
+        return Failure("stage.exit", f"ended with status {outcome.returncode}", _LOG, place)
 
 
 def ending_signal(status: int) -> signal.Signals | None:
@@ -349,7 +355,9 @@ def ending_signal(status: int) -> signal.Signals | None:
 def reply_path(reply: Any, service: Service) -> str:
     """Return the path that ``service`` replied. Raises ServiceError where there is none."""
     if not isinstance(reply, dict) or not isinstance(reply.get("path"), str):
-        raise ServiceError(f"{service.label} replied no path", code="service.protocol", place=service.place)
+        raise ServiceError(
+            f"{service.label} replied no path", code="service.protocol", hint=BROKEN, place=service.place
+        )
     path: str = reply["path"]
     return path
 
@@ -361,6 +369,7 @@ def relative(path: str, directory: Path, service: Service) -> str:
         raise ServiceError(
             f"{service.label} replied a path outside of its directory: {path}",
             code="service.protocol",
+            hint=BROKEN,
             place=service.place,
         )
     return inside
@@ -377,10 +386,14 @@ def read_metadata(path: Path) -> Mapping[str, Any] | None:
         return None
     if len(text) > METADATA_MAX:
         raise ServiceError(
-            f"the stage wrote more than {METADATA_MAX >> 20} MiB of metadata", code="stage.metadata"
+            f"the stage wrote more than {METADATA_MAX >> 20} MiB of metadata",
+            code="stage.metadata",
+            hint="write what is large into the tree",
         )
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ServiceError(f"the stage's metadata is not JSON: {error}", code="stage.metadata") from error
+        raise ServiceError(
+            f"the stage's metadata is not JSON: {error}", code="stage.metadata", hint=BROKEN
+        ) from error
     return data if isinstance(data, dict) else {"value": data}

@@ -10,6 +10,8 @@ from osbuild_core.model.manifest import ORIGIN_PIPELINE, Pipeline
 
 PREFIX = "name:"
 
+_CYCLE = "a tree has to be there before another is made of it: take one of the references out"
+
 
 class Pipelines:
     """The pipelines loaded so far, found by reference. What is wrong is appended to ``issues``."""
@@ -26,7 +28,8 @@ class Pipelines:
         self._current = name
         if name in self._by_name:
             message = f"a second pipeline is named {name!r}"
-            self._issues.append(Issue(message, (*path, "name"), "manifest.duplicate-name"))
+            hint = "give it another name"
+            self._issues.append(Issue(message, (*path, "name"), "manifest.duplicate-name", hint))
         self.check_name(name, (*path, "name"))
 
     def check_name(self, name: str, path: Path) -> None:
@@ -70,16 +73,16 @@ class Pipelines:
     def _explain(self, name: str, path: Path) -> None:
         names = [item["name"] for item in self._documents]
         if name == self._current:
-            self._report(f"pipeline {name!r} refers to itself", path, "cycle")
+            self._report(f"pipeline {name!r} refers to itself", path, "cycle", _CYCLE)
         elif name not in names:
             import difflib
 
             close = difflib.get_close_matches(name, names, 1)
-            hint = f"did you mean {close[0]!r}?" if close else None
+            hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(names[:8])}"
             self._report(f"there is no pipeline {name!r}", path, "unknown-reference", hint)
         elif self._reaches(name, self._current):
             message = f"pipelines {self._current!r} and {name!r} need each other"
-            self._report(message, path, "cycle")
+            self._report(message, path, "cycle", _CYCLE)
         else:
             hint = f"move {name!r} before {self._current!r}"
             message = f"pipeline {name!r} is defined later than {self._current!r}, which needs it"

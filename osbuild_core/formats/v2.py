@@ -81,7 +81,8 @@ class _Loader:
         epoch = item.get("source-epoch")
         if epoch is not None and not -EPOCH_LIMIT <= epoch < EPOCH_LIMIT:
             place = (*path, "source-epoch")
-            self.issues.append(Issue("no file can have a time like this", place, "manifest.source-epoch"))
+            message, hint = "no file can have a time like this", "write seconds since 1970"
+            self.issues.append(Issue(message, place, "manifest.source-epoch", hint))
         stages = []
         for index, description in enumerate(item.get("stages", ())):
             stage = self._stage(
@@ -152,7 +153,8 @@ class _Loader:
                 place = (*path, name, "parent")
                 if wanted == name or wanted in children:
                     message = f"device {name!r} is opened on itself, by way of {wanted!r}"
-                    self.issues.append(Issue(message, place, "manifest.cycle"))
+                    hint = "take one of the parents out"
+                    self.issues.append(Issue(message, place, "manifest.cycle", hint))
                 elif wanted not in items:
                     self._unknown("device", wanted, items, place)
                 else:
@@ -174,7 +176,8 @@ class _Loader:
             name, source = item["name"], item.get("source")
             if name in mounts:
                 message = f"a second mount is named {name!r}"
-                self.issues.append(Issue(message, (*path, index, "name"), "manifest.duplicate-name"))
+                hint = "give it another name"
+                self.issues.append(Issue(message, (*path, index, "name"), "manifest.duplicate-name", hint))
             if source and source not in devices:
                 self._unknown("device", source, devices, (*path, index, "source"))
             device = devices.get(source) if source else None
@@ -198,7 +201,7 @@ class _Loader:
         import difflib
 
         close = difflib.get_close_matches(name, list(known), 1)
-        hint = f"did you mean {close[0]!r}?" if close else None
+        hint = f"did you mean {close[0]!r}?" if close else f"name a {what} of this stage"
         self.issues.append(Issue(f"there is no {what} {name!r}", path, "manifest.unknown-reference", hint))
 
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 _LONGEST = 1000
 """Characters of a message: jsonschema quotes what it refuses, which may be a list of 2,000 packages."""
 
+_FEW = 8
+"""Names that a hint lists."""
+
 _SINGULAR = {
     "stages": "stage",
     "inputs": "input",
@@ -128,7 +131,7 @@ class _Checker:
             if kind == "stages" and not self._strict and "options" in schema["properties"]:
                 # osbuild lets a stage without options pass, and then it fails when it runs.
                 data = {"options": {}, **data}
-            self._check(schema, check, data, path, name)
+            self._check(schema, check, data, path, f"{kind}/{name}")
         else:
             message = f"could not find schema information for {name!r}"
             code = f"manifest.unknown-{_SINGULAR[kind]}"
@@ -143,15 +146,16 @@ class _Checker:
     def _check(self, schema: dict[str, Any], check: Any, data: Any, path: Path, name: str = "") -> None:
         if check is not None and check(data):
             return
-        for message, place, hint in _explain(schema, data, name):
+        for message, place, hint in _explain(schema, data, name or None):
             self._add(Issue(message, path + place, "manifest.schema", hint))
 
     def _add(self, issue: Issue) -> None:
         self._issues.setdefault((issue.path, issue.message), issue)
 
 
-def _explain(schema: dict[str, Any], data: Any, name: str) -> list[tuple[str, Path, str | None]]:
-    """Return (message, place, hint) of each reason why ``data`` does not follow ``schema``."""
+def _explain(schema: dict[str, Any], data: Any, module: str | None) -> list[tuple[str, Path, str | None]]:
+    """Return (message, place, hint) of each reason why ``data`` does not follow ``schema``, that of ``module``
+    (``stages/org.osbuild.copy``) or one of the program's own."""
     import re
 
     import jsonschema
@@ -163,6 +167,7 @@ def _explain(schema: dict[str, Any], data: Any, name: str) -> list[tuple[str, Pa
         validator = jsonschema.Draft4Validator(schema, registry=referencing.Registry())
         reasons = list(validator.iter_errors(data))
     except (jsonschema.SchemaError, referencing.exceptions.Unresolvable, re.error) as error:
+        name = (module or "").rpartition("/")[2]
         raise ModuleError(
             f"the schema of {name} is no JSON schema: {str(error).splitlines()[0]}",
             code="module.schema",
@@ -172,9 +177,33 @@ def _explain(schema: dict[str, Any], data: Any, name: str) -> list[tuple[str, Pa
     for reason in reasons:
         # "Not valid under any of the given schemas" alone helps nobody.
         nearest = jsonschema.exceptions.best_match(reason.context) if reason.context else None
-        hint = _shortened(str(nearest.message)) if nearest else None
+        hint = _shortened(str(nearest.message)) if nearest else _schema_hint(reason, module)
         found.append((_shortened(reason.message), tuple(reason.absolute_path), hint))
     return found
+
+
+def _schema_hint(reason: Any, module: str | None) -> str | None:
+    """Return what to do about ``reason``, a jsonschema ValidationError."""
+    import difflib
+
+    if reason.validator == "additionalProperties" and isinstance(reason.instance, dict):
+        known = list(reason.schema.get("properties", ()))
+        wrong = next((name for name in reason.instance if name not in known), "")
+        close = difflib.get_close_matches(wrong, known, 1)
+        if close:
+            return f"did you mean {close[0]!r}?"
+        if 0 < len(known) <= _FEW:
+            return f"known here: {', '.join(known)}"
+    if reason.validator == "enum" and isinstance(reason.instance, str):
+        close = difflib.get_close_matches(reason.instance, map(str, reason.validator_value), 1)
+        if close:
+            return f"did you mean {close[0]!r}?"
+    if module is not None:
+        return f"osbuild-core modules show {module} tells what it takes"
+    if reason.validator == "required":
+        return "add it"
+    kinds = reason.validator_value
+    return f"write {kinds}" if reason.validator == "type" and isinstance(kinds, str) else None
 
 
 def _shortened(message: str) -> str:

@@ -33,6 +33,13 @@ DEFAULT = frozenset(
 )
 """What osbuild gives every stage."""
 
+NEEDED = {
+    "CAP_MKNOD": "each sandbox gets device nodes of its own",
+    "CAP_NET_ADMIN": "each sandbox gets a network of its own",
+    "CAP_SYS_CHROOT": "each sandbox is in a mount namespace of its own",
+}
+"""What it takes to make a sandbox, besides CAP_SYS_ADMIN, and why."""
+
 # Numbers of linux/capability.h, in order.
 _NAMES = """
     CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE

@@ -317,7 +317,12 @@ def run_module(argv: list[str]) -> int:
 
 
 def orphans() -> list[int]:
-    """Return the processes whose parent we are, by birth or as their reaper (proc(5), ``children``)."""
+    """Return the processes whose parent we are, by birth or as their reaper (proc(5), ``children``).
+
+    None where /proc is that of another pid namespace, as with ``unshare --pid --fork``: its numbers are not ours.
+    """
+    if os.readlink("/proc/self") != str(os.getpid()):
+        return []
     with open(f"/proc/self/task/{os.getpid()}/children") as file:
         return [int(pid) for pid in file.read().split()]
 

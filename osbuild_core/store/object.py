@@ -17,6 +17,9 @@ from pathlib import Path
 from typing import Any
 
 FILE = "object.json"
+MARK = "trusted.osbuild-core.object"
+"""An attribute of an object's directory. A copy that lost it has lost those of the layers, too, without which a
+changed mode is a file of zeros, and what a stage deleted is there again."""
 LAYER = "layer"
 DURABLE = "durable"
 PINNED = "pinned"
@@ -39,7 +42,8 @@ class ObjectInfo:
     ``parent`` is the object that this layer lies on, and must exist for it to be read; None for a whole
     tree (the first layer, every copy). ``depth`` counts the layers down from here. ``plain`` trees are
     never stacked on. ``stackable`` is False for a copied tree that has things in it which an overlay would
-    take for its own. ``flagged`` says that the layer has immutable or append-only files.
+    take for its own. ``flagged`` says that the layer has immutable or append-only files, ``marked`` that the
+    directory has the attribute :data:`MARK`.
     """
 
     key: str
@@ -56,6 +60,7 @@ class ObjectInfo:
     plain: bool = False
     stackable: bool = True
     flagged: bool = False
+    marked: bool = False
 
     @property
     def log(self) -> Path:
@@ -136,6 +141,28 @@ def read(fd: int, directory: Path) -> ObjectInfo | None:
     typed = isinstance(info.document, dict) and isinstance(info.depth, int) and isinstance(info.backend, str)
     linked = info.parent is None or isinstance(info.parent, str)
     return info if typed and linked and isinstance(info.serial, str) else None
+
+
+def mark(directory: Path) -> bool:
+    """Put :data:`MARK` on an object in the making; tells whether that is possible here."""
+    try:
+        os.setxattr(directory, MARK, b"1")
+    except OSError:
+        return False
+    return True
+
+
+def is_incomplete_copy(info: ObjectInfo) -> bool:
+    """Tell whether somebody copied the object without its attributes, as ``tar`` and ``rsync`` do unasked."""
+    if not info.marked:
+        return False
+    try:
+        os.getxattr(info.path, MARK)
+    except OSError:
+        from osbuild_core.store.privilege import sees_trusted
+
+        return sees_trusted()
+    return False
 
 
 def new_serial() -> str:

@@ -38,13 +38,14 @@ def probe(tmp: Path) -> Abilities:
 def _probe(directory: Path) -> Abilities:
     from osbuild_core.store.copying import reflinks_work
     from osbuild_core.store.namespace import enter_private_namespace
+    from osbuild_core.store.privilege import is_real_root
 
     reflink = reflinks_work(str(directory))
     try:
         enter_private_namespace()
     except OSError as error:
         return Abilities(False, False, reflink, f"no right to mount: {error.strerror}")
-    if not _is_real_root():
+    if not is_real_root():
         # There a mount works in a namespace made for it only, and overlay has no metacopy and no renames.
         return Abilities(False, False, reflink, "not root, or root of a user namespace only")
     try:
@@ -54,11 +55,6 @@ def _probe(directory: Path) -> Abilities:
     except OsbuildError as error:
         return Abilities(True, False, reflink, error.detail)
     return Abilities(True, True, reflink)
-
-
-def _is_real_root() -> bool:
-    with open("/proc/self/uid_map", encoding="ascii") as uids:
-        return os.geteuid() == 0 and uids.read().split() == ["0", "0", str(2**32 - 1)]
 
 
 def _try_overlay(directory: Path) -> None:

@@ -39,7 +39,8 @@ class ObjectTable:
     def usable(self, key: str) -> ObjectInfo | None:
         """Return the object if all it stands on is there and to be trusted; else drop it, if it is there.
 
-        To be trusted is what is on the disk for certain, or was made since the machine was started.
+        To be trusted is what is on the disk for certain, or was made since the machine was started; and no copy
+        that lost its attributes.
         """
         try:
             mark = _mark(os.stat(f"{self._text}/{key}/{objects.FILE}"))
@@ -78,6 +79,8 @@ class ObjectTable:
         if info is None or not os.path.isdir(info.layer):
             return None
         if info.boot != objects.boot_id() and not info.durable:
+            return None
+        if objects.is_incomplete_copy(info):
             return None
         if info.parent is not None:
             parent = self.usable(info.parent)

@@ -106,6 +106,8 @@ def _look(path: Path) -> ObjectInfo | str | None:
         return "its layer is missing" if os.path.lexists(path) else None
     if info.boot != objects.boot_id() and not info.durable:
         return "it was not on the disk when the machine went down"
+    if objects.is_incomplete_copy(info):
+        return "its extended attributes are lost: the store was copied without them"
     return info
 
 

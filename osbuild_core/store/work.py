@@ -200,6 +200,7 @@ class Work:
             plain=self._kind.plain,
             stackable=not foreign,
             flagged=flagged,
+            marked=objects.mark(self._object),
         )
         with suppress(FileNotFoundError):
             os.unlink(self._object / objects.FILE)

@@ -12,8 +12,9 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from tests.docs.pages import Block
@@ -60,14 +61,23 @@ def commands_of(block: Block) -> Iterator[Command]:
         yield Command(place, "\n".join(script) + "\n", "".join(f"{line}\n" for line in printed), expected)
 
 
-def run_page(blocks: Sequence[Block], directory: Path) -> None:
-    """Run the shell blocks among ``blocks`` in ``directory``/page. Raises AssertionError with the first surprise."""
+def run_page(
+    blocks: Sequence[Block], directory: Path, environment: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Run the shell blocks among ``blocks`` in ``directory``/page. Raises AssertionError with the first surprise.
+
+    ``environment`` is for what a page needs beyond the program: where a service is, say.
+    """
     home, scripts = directory / "page", directory / "scripts"
     for folder in (home, scripts, directory / "tmp"):
         folder.mkdir()
     driver, commands = _driver(blocks, home, scripts)
     done = subprocess.run(
-        ["bash", str(driver)], cwd=home, env=_environment(home), stdout=subprocess.PIPE, timeout=_SECONDS
+        ["bash", str(driver)],
+        cwd=home,
+        env={**_environment(home), **environment},
+        stdout=subprocess.PIPE,
+        timeout=_SECONDS,
     )
     # Output and status in turn; a script that fails in the middle of a block is the last that says anything.
     parts = done.stdout.decode(errors="replace").replace(str(home), DIRECTORY).split("\0")

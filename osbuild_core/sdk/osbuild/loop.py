@@ -246,7 +246,13 @@ class LoopControl:
     def __init__(self, dir_fd=None):
         name = "loop-control" if dir_fd is not None else "/dev/loop-control"
         self.dir_fd = dir_fd
-        self.fd = os.open(name, os.O_RDWR | os.O_CLOEXEC, dir_fd=dir_fd)
+        self.fd = None
+        try:
+            self.fd = os.open(name, os.O_RDWR | os.O_CLOEXEC, dir_fd=dir_fd)
+        except OSError as error:
+            # As in a container that was not given any.
+            text = "there are no loop devices here: {}".format(os.strerror(error.errno))
+            raise OSError(error.errno, text, name) from error
 
     def get_unbound(self):
         """Return the number of a device that was free a moment ago, made if need be."""

@@ -7,9 +7,13 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Iterator
 from typing import Any
 
+import click
 import pytest
+
+from osbuild_core.cli.commands import group
 
 from .conftest import Cli, hello, stage
 
@@ -109,10 +113,21 @@ def test_debug_shows_where_an_error_comes_from(cli: Cli) -> None:
     )
 
 
-def test_every_command_is_listed() -> None:
-    from osbuild_core.cli.commands import COMMANDS as known
+def commands(group: click.Group, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the words of every command that does something itself."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if isinstance(command, click.Group):
+            yield from commands(command, (*above, name))
+        else:
+            yield (*above, name)
 
-    assert {words[0] for words in COMMANDS} == set(known)
+
+def test_every_command_is_listed() -> None:
+    listed = {words[: len(found)] for found in commands(group) for words in COMMANDS}
+    # Those of ami need a cloud; their own tests have one.
+    assert [found for found in commands(group) if found[0] != "ami" and found not in listed] == []
 
 
 @pytest.mark.root

@@ -193,6 +193,26 @@ def test_what_is_broken_is_found_and_on_request_removed(built: Cli) -> None:
     assert (built.directory / "out/archive/hello.tar").is_file()
 
 
+@pytest.mark.parametrize(("options", "whole"), [((), False), (("--xattrs", "--xattrs-include=*"), True)])
+def test_a_copy_that_lost_attributes_is_not_trusted(
+    built: Cli, options: tuple[str, ...], whole: bool
+) -> None:
+    """In them the layers say what was deleted, and which files are elsewhere."""
+    subprocess.run(
+        ["tar", *options, "-C", built.store, "-cf", built.directory / "store.tar", "."], check=True
+    )
+    built.store.rename(built.directory / "old")
+    built.store.mkdir()
+    subprocess.run(["tar", *options, "-C", built.store, "-xf", built.directory / "store.tar"], check=True)
+    done = built.run("store", "verify", "--json")
+    broken = json.loads(done.stdout)["broken"]
+    assert (done.returncode, len(broken)) == ((0, 0) if whole else (1, 5))
+    assert all("was copied without them" in one["reason"] for one in broken)
+    result = built.json("build", "m.json")
+    assert {stage["cached"] for p in result["pipelines"] for stage in p["stages"]} == {whole}
+    assert built.json("store", "verify")["broken"] == []
+
+
 def test_collection_takes_what_is_broken_too(built: Cli) -> None:
     broken(built)
     would = built.json("store", "gc", "--dry-run")

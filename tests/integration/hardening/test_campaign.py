@@ -5,6 +5,7 @@ Each round aims at a phase, which the build itself or the store shows, and that 
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
@@ -28,20 +29,21 @@ SOAK_ROUNDS = 100
 def test_ended_in_every_phase(bench: Bench, web: Web, number: signal.Signals) -> None:
     campaign = Campaign(bench, web, seed=number)
     campaign.learn()
-    for phase in (*PHASES, None):
-        campaign.round(number, phase)
-    campaign.round(number, None, "copy")
-    assert set(campaign.hits) == set(PHASES)
+    for phase in PHASES:
+        campaign.hit(number, phase)
+    for backend in ("overlay", "copy"):
+        campaign.round(number, None, backend)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda n: n.name)
 def test_ended_anywhere_many_times(bench: Bench, web: Web, number: signal.Signals) -> None:
-    campaign = Campaign(bench, web, seed=1000 + number)
+    seed = int(os.environ.get("OSBUILD_CORE_SEED", 1000 + number))
+    campaign = Campaign(bench, web, seed)
     campaign.learn()
     for count in range(SOAK_ROUNDS):
         phase = (*PHASES, None, None)[count % 7]
         backend = campaign.random.choice(["overlay", "overlay", "copy"]) if phase != "commit" else "overlay"
         campaign.round(number, phase, backend)
-    print(f"{number.name}: hits {dict(campaign.hits)}, ends {dict(campaign.ended)}")
-    assert set(campaign.hits) == set(PHASES)
+    print(f"{number.name}, seed {seed}: hits {dict(campaign.hits)}, ends {dict(campaign.ended)}")
+    assert all(campaign.hits[phase] >= SOAK_ROUNDS // 20 for phase in PHASES), campaign.hits

@@ -36,23 +36,27 @@ def pipeline(name: str, *stages: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"name": name, "stages": list(stages) or [NOOP], **more}
 
 
-def no_json(message: str) -> Expected:
-    return Expected("manifest", "manifest.json", message)
+def no_json(message: str, hint: str = "") -> Expected:
+    return Expected("manifest", "manifest.json", message, hint=hint)
 
 
 def refused(code: str, place: tuple[str | int, ...], message: str = "", hint: str = "") -> Expected:
     return Expected("manifest", f"manifest.{code}", message, place, hint)
 
 
+FIRST = ("pipelines", 0, "stages", 0)
 STAGE = ("pipelines", 0, "stages", 1)
 NESTED = b"[" * 100_000 + b"]" * 100_000
 FORMAT = refused("format", (), "is no JSON object", '"version": "2"')
 
 ROWS: dict[str, tuple[bytes, Expected]] = {
-    "empty": (b"", no_json("is not JSON")),
+    "empty": (b"", no_json("is not JSON", "has what was to write it failed?")),
     "truncated": (json.dumps(OK).encode()[:40], no_json("is not JSON")),
     "two documents": (json.dumps(OK).encode() * 2, no_json("Extra data")),
-    "byte order mark": (b"\xef\xbb\xbf" + json.dumps(OK).encode(), no_json("byte order mark")),
+    "byte order mark": (
+        b"\xef\xbb\xbf" + json.dumps(OK).encode(),
+        no_json("byte order mark", "save it as UTF-8 without one"),
+    ),
     "UTF-16": (json.dumps(OK).encode("utf-16"), Expected("run", "usage.manifest", "it is not UTF-8 text")),
     "binary": (bytes(range(256)) * 50, Expected("run", "usage.manifest", "it is not UTF-8 text")),
     "zeros": (bytes(5000), no_json("is not JSON")),
@@ -76,11 +80,11 @@ ROWS: dict[str, tuple[bytes, Expected]] = {
     "no stage": (stage(type=None), refused("schema", (*STAGE, "type"), "None is not of type 'string'")),
     "wrong option": (
         stage(type="org.osbuild.mkdir", options={"paths": [{"path": "/a", "mod": 7}]}),
-        refused("schema", (*STAGE, "options", "paths", 0), "'mod' was unexpected"),
+        refused("schema", (*STAGE, "options", "paths", 0), "'mod' was unexpected", "did you mean 'mode'?"),
     ),
     "option of another type": (
         stage(type="org.osbuild.hostname", options={"hostname": 7}),
-        refused("schema", (*STAGE, "options", "hostname"), "7 is not of type 'string'"),
+        refused("schema", (*STAGE, "options", "hostname"), "7 is not of type 'string'", "modules show stages/"),
     ),
     "unknown source": (
         of(pipeline("p"), sources={"org.osbuild.crl": {"items": {}}}),
@@ -108,11 +112,11 @@ ROWS: dict[str, tuple[bytes, Expected]] = {
     ),
     "unknown input pipeline": (
         of(pipeline("p", tree("name:q"))),
-        refused("unknown-reference", ("pipelines", 0, "stages", 0, "inputs", "tree", "references"), "'q'"),
+        refused("unknown-reference", (*FIRST, "inputs", "tree", "references"), "'q'", "there are: p"),
     ),
     "built on itself": (
         of(pipeline("p", build="name:p")),
-        refused("cycle", ("pipelines", 0, "build"), "refers to itself"),
+        refused("cycle", ("pipelines", 0, "build"), "refers to itself", "take one of the references out"),
     ),
     "its own input": (
         of(pipeline("p", tree("name:p"))),
@@ -120,7 +124,7 @@ ROWS: dict[str, tuple[bytes, Expected]] = {
     ),
     "in a circle": (
         of(pipeline("p", build="name:b"), pipeline("b", tree("name:p"))),
-        refused("cycle", ("pipelines", 0, "build"), "need each other"),
+        refused("cycle", ("pipelines", 0, "build"), "need each other", "take one of the references out"),
     ),
     "forward": (
         of(pipeline("p", build="name:b"), pipeline("b")),

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.integration.engine.conftest import OSBUILD, OSBUILD_CORE, Bench, eventually
-from tests.integration.hardening.faces import FACES, Expected, check
+from tests.integration.hardening.faces import FACES, Expected, all_at_once, check
 
 pytestmark = pytest.mark.root
 
@@ -61,8 +61,12 @@ ODD = {
 @pytest.mark.parametrize("row", ODD)
 def test_what_a_stage_leaves_behind_is_gone(bench: Bench, row: str) -> None:
     manifest = with_stage(bench, ODD[row])
-    assert bench.result(manifest)["success"]
-    assert bench.leftovers() == []
+    for face, done in all_at_once(bench, manifest):
+        assert done.returncode == 0, (face, done)
+        if face.json:
+            assert json.loads(done.stdout)["success"] is True
+        assert bench.leftovers() == []
+    # It is none of the reasons to run a stage again.
     assert bench.ran(manifest) == []
 
 
@@ -81,9 +85,7 @@ PRINTED = {
 def test_what_a_stage_prints_comes_out(bench: Bench, row: str) -> None:
     code, text = PRINTED[row]
     manifest = with_stage(bench, code)
-    for face in FACES:
-        bench.store = bench.directory / f"store of {face.name}"
-        done = face.run(bench, manifest)
+    for face, done in all_at_once(bench, manifest):
         assert done.returncode == 0, done.stderr
         if face.json:
             assert output_of(json.loads(done.stdout)) == text
@@ -129,6 +131,26 @@ def test_the_memory_for_what_a_stage_prints_is_bounded(
             assert (bench.directory / "said").stat().st_size < 200_000
         logs = bench.store.glob("logs/*.log" if status else "objects/*/log")
         assert max(log.stat().st_size for log in logs) == 100_000_000
+        assert bench.leftovers() == []
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_100_mb_of_output_are_in_the_document_of_osbuild(bench: Bench, status: int) -> None:
+    code = f"for _ in range(1000): os.write(1, b'x' * 99999 + b'\\n')\nreturn {status}"
+    done = next(f for f in FACES if f.program == OSBUILD and f.json).run(bench, with_stage(bench, code))
+    assert done.returncode == status
+    document = json.loads(done.stdout)
+    assert (document["success"], len(output_of(document))) == (status == 0, 100_000_000)
+    # For people, the end of it is enough.
+    assert len(done.stderr) < 40_000
+    assert bench.leftovers() == []
+
+
+def test_a_pid_namespace_with_the_proc_of_another(bench: Bench) -> None:
+    manifest = bench.manifest({"name": "p", "stages": [{"type": "org.osbuild.noop"}]})
+    for face, done in all_at_once(bench, manifest, through=("unshare", "--pid", "--fork")):
+        assert done.returncode == 0, (face, done)
+        assert "Traceback" not in done.stderr
         assert bench.leftovers() == []
 
 

@@ -159,6 +159,33 @@ def test_a_disk_that_is_full_before(bench: Bench, small_disk: Path) -> None:
     fails(bench, run("store.full", "No space left on device", "free some space"), a_noop(bench))
 
 
+# Rights
+
+
+def without(capability: str) -> tuple[str, ...]:
+    """Return the command that runs another one without that capability."""
+    return ("setpriv", f"--bounding-set=-{capability}", f"--inh-caps=-{capability}")
+
+
+@pytest.mark.parametrize(
+    ("through", "expected"),
+    [
+        *(
+            (without(name), run("sandbox.capability", f"without CAP_{name.upper()}", "give the container"))
+            for name in ("net_admin", "mknod", "sys_chroot")
+        ),
+        (without("sys_admin"), run("sandbox.not-root", "only root can build", "inspect, plan")),
+        (("unshare", "-Urm"), run("sandbox.not-root", "root of a user namespace", "use sudo")),
+    ],
+    ids=["net_admin", "mknod", "sys_chroot", "sys_admin", "a user namespace"],
+)
+def test_rights_that_are_not_enough(bench: Bench, through: tuple[str, ...], expected: Expected) -> None:
+    manifest = a_noop(bench)
+    for face in FACES:
+        check(face, bench, face.run(bench, manifest, through=through), expected)
+    assert sorted(os.listdir(bench.directory)) == ["library", "manifest.json"]
+
+
 # Exports
 
 

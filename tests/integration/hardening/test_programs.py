@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from tests.integration.engine.conftest import OSBUILD, Bench
-from tests.integration.hardening.faces import FACES, Expected, Face, check
+from tests.integration.hardening.faces import FACES, Expected, all_at_once, check
 from tests.modules.sources.web import Web, cut
 
 pytestmark = pytest.mark.root
@@ -32,15 +30,8 @@ def fails(bench: Bench, expected: Expected, *stages: Any, sources: Any = SOURCES
 
 
 def fails_slowly(bench: Bench, expected: Expected, manifest: Path, *more: Any) -> None:
-    """Build ``manifest`` through all faces at once, each with a store of its own."""
-
-    def run(face: Face) -> subprocess.CompletedProcess[str]:
-        return face.run(bench, manifest, "--store", bench.directory / face.name, *more)
-
-    with ThreadPoolExecutor() as threads:
-        every = list(threads.map(run, FACES))
-    for face, done in zip(FACES, every, strict=True):
-        bench.store = bench.directory / face.name
+    """Build ``manifest`` through all faces at once."""
+    for face, done in all_at_once(bench, manifest, *more):
         check(face, bench, done, expected)
 
 
@@ -240,6 +231,32 @@ def test_a_mount_of_what_is_no_file_system(bench: Bench) -> None:
     fails(bench, expected, {"type": "org.osbuild.use"}, stage)
 
 
+LEFT = "point = args['root'] + '/m'; os.mkdir(point); os.system('mount -t tmpfs none ' + point)"
+SITTER = "if os.fork() == 0:\n    os.setsid(); os.chdir(point); time.sleep(600)"
+
+
+def test_a_mount_that_its_service_leaves_is_unmounted(bench: Bench) -> None:
+    bench.add_stage("org.osbuild.use", "open('/run/osbuild/mounts/m/file', 'w').close()")
+    bench.add_service("mounts/org.osbuild.x", f"{LEFT}\nreturn point")
+    manifest = bench.manifest({"name": "p", "stages": [with_mounts("org.osbuild.x")]})
+    for face, done in all_at_once(bench, manifest):
+        assert done.returncode == 0, (face, done)
+        assert bench.leftovers() == []
+
+
+def test_a_mount_that_its_service_leaves_with_somebody_in_it(bench: Bench) -> None:
+    bench.add_stage("org.osbuild.use", "return 0")
+    bench.add_service("mounts/org.osbuild.x", f"{LEFT}\n{SITTER}\nreturn point")
+    message = "the mount m of a service could not be unmounted"
+    expected = Expected("stage", "service.mount-left", message, STAGE, "a process in it")
+    fails(bench, expected, with_mounts("org.osbuild.x"))
+
+
+def with_mounts(*types: str) -> dict[str, Any]:
+    mounts = [{"name": f"m{number}", "type": name} for number, name in enumerate(types)]
+    return {"type": "org.osbuild.use", "mounts": mounts}
+
+
 def test_the_failure_of_the_stage_comes_before_that_of_its_services(bench: Bench) -> None:
     bench.add_service("inputs/org.osbuild.x", GOOD["inputs"], "raise ValueError('late')")
     bench.add_stage("org.osbuild.use", "raise KeyError('mine')")
@@ -280,25 +297,26 @@ def another(web: Web) -> str:
     return web.url + "/other"
 
 
-URLS: dict[str, tuple[Callable[[Web], str], str]] = {
-    "not what was ordered": (another, "has sha256:"),
-    "not there": (lambda web: f"{web.url}/nothing", "404"),
-    "nobody listens": (lambda _: "http://127.0.0.1:1/x", "127.0.0.1"),
-    "ends too early": (cut_short, ""),
-    "no protocol": (lambda _: "gopherx://127.0.0.1/x", ""),
-    "not printable": (lambda web: f"{web.url}/a\0b", "cannot be printed"),
+REACH = "can this machine reach it?"
+URLS: dict[str, tuple[Callable[[Web], str], str, str]] = {
+    "not what was ordered": (another, "has sha256:", "correct the checksum"),
+    "not there": (lambda web: f"{web.url}/nothing", "404", REACH),
+    "nobody listens": (lambda _: "http://127.0.0.1:1/x", "127.0.0.1", REACH),
+    "ends too early": (cut_short, "", REACH),
+    "no protocol": (lambda _: "gopherx://127.0.0.1/x", "", REACH),
+    "not printable": (lambda web: f"{web.url}/a\0b", "cannot be printed", REACH),
 }
 
 
 @pytest.mark.parametrize("row", URLS)
 def test_a_download(bench: Bench, web: Web, row: str) -> None:
-    url, message = URLS[row]
+    url, message, hint = URLS[row]
     bench.add_stage("org.osbuild.use", "return 0")
     sources = {"org.osbuild.curl": {"items": {HELLO: {"url": url(web)}}}}
     manifest = bench.manifest({"name": "p", "stages": [files(HELLO)]}, sources=sources)
     place = ("sources", "org.osbuild.curl", "items", HELLO)
     # What may pass is tried again, after a pause.
-    fails_slowly(bench, Expected("source", "source.failed", message, place), manifest)
+    fails_slowly(bench, Expected("source", "source.failed", message, place, hint), manifest)
 
 
 def test_credentials_in_a_url_are_not_shown(bench: Bench) -> None:

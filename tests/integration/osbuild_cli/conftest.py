@@ -123,6 +123,18 @@ class OsbuildBench(Bench):
     def out(self) -> Path:
         return self.directory / "out"
 
+    def add_marks(self) -> dict[str, str]:
+        """Return a mount with which stages see a directory of ours as ``/run/osbuild/mounts/marks``."""
+        marks = self.directory / "marks"
+        marks.mkdir()
+        self.add_service(
+            "mounts/org.osbuild.marks",
+            "self.point = os.path.join(args['root'], 'marks'); os.makedirs(self.point)\n"
+            f"os.system('mount --bind {marks} ' + self.point)\nreturn self.point",
+            "os.system('umount ' + self.point)",
+        )
+        return {"name": "marks", "type": "org.osbuild.marks"}
+
     def fail_with(self, code: str) -> str:
         """Return a manifest of one stage with that code."""
         self.add_stage("org.osbuild.bad", code)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.engine.conftest import eventually
-from tests.integration.osbuild_cli.conftest import mkdir
+from tests.integration.osbuild_cli.conftest import HELLO, copy_hello, mkdir
 
 pytestmark = pytest.mark.root
 
@@ -40,6 +40,27 @@ def test_a_signal_during_a_stage(bench, number, status):
     assert [s.result["success"] for s in seen if s.result and s.stage] == [True, False]
     assert bench.leftovers() == []
     assert not bench.out.joinpath("p").exists()
+
+
+@pytest.mark.parametrize(("number", "status"), SIGNALS)
+@pytest.mark.parametrize("export", [(), ("--export", "p")], ids=["prefetching", "building"])
+def test_a_signal_during_a_download(bench, number, status, export):
+    here = bench.directory / "here"
+    # As when a server does not answer; what is there so far has another name.
+    do = f"open(os.path.join(self.cache, '.part'), 'w').close(); open({str(here)!r}, 'w').close(); time.sleep(3600)"
+    bench.add_service("sources/org.osbuild.slow", do)
+    manifest = bench.document(
+        {"name": "p", "stages": [copy_hello()]}, sources={"org.osbuild.slow": {"items": {HELLO: {}}}}
+    )
+    call = bench.begin(manifest, *export, "--json", *RECORDS)
+    call.feed()
+    assert eventually(here.exists), call.wait()
+    ran = call.stop(number)
+    assert (ran.status, ran.result.error) == (status, "cancelled")
+    assert ran.stderr == {130: "Aborted\n", 143: "Terminated\n"}[status]
+    assert ran.records[-1].message == "manifest - failed\n"
+    assert bench.leftovers() == []
+    assert not (bench.store / "sources" / "org.osbuild.files" / HELLO).exists()
 
 
 @pytest.mark.parametrize(("number", "status"), SIGNALS)

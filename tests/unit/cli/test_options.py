@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from osbuild_core.cli.commands import COMMANDS, group
 from osbuild_core.cli.documents import read_manifest
-from osbuild_core.cli.options import parse_size
+from osbuild_core.cli.sizes import parse_size
 from osbuild_core.model.errors import ManifestError, OsbuildError, UsageError
 
 

@@ -77,8 +77,14 @@ def test_places_of_issues_in_nested_pipelines(library):
         formats.load({"pipeline": pipeline}, library)
     found = {issue.path: (issue.code, issue.hint) for issue in caught.value.issues}
     assert found == {
-        ("pipeline", "assembler", "options", "filename"): ("manifest.schema", None),
-        ("pipeline", "build", "pipeline", "stages", 1, "options"): ("manifest.schema", None),
+        ("pipeline", "assembler", "options", "filename"): (
+            "manifest.schema",
+            "osbuild-core modules show assemblers/org.osbuild.tar tells what it takes",
+        ),
+        ("pipeline", "build", "pipeline", "stages", 1, "options"): (
+            "manifest.schema",
+            "osbuild-core modules show stages/org.osbuild.hostname tells what it takes",
+        ),
         ("pipeline", "build", "pipeline", "stages", 2): (
             "manifest.unknown-stage",
             "did you mean 'org.osbuild.noop'?",

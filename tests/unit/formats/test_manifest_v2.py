@@ -15,6 +15,7 @@ from osbuild_core.model.manifest import Manifest
 NOOP = {"type": "org.osbuild.noop"}
 ONE = "sha256:" + "1" * 64
 TWO = "sha256:" + "2" * 64
+CYCLE = "a tree has to be there before another is made of it: take one of the references out"
 
 
 def document(*pipelines: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -73,12 +74,12 @@ def test_a_pipeline_may_be_referred_to_by_id(library):
     ("reference", "code", "hint"),
     [
         ("name:tere", "manifest.unknown-reference", "did you mean 'tree'?"),
-        ("name:xyzzy", "manifest.unknown-reference", None),
+        ("name:xyzzy", "manifest.unknown-reference", "there are: tree, empty, here, later, back, middle"),
         ("tree", "manifest.unknown-reference", 'write "name:tree"'),
         ("f" * 64, "manifest.unknown-reference", 'references begin with "name:"'),
-        ("name:here", "manifest.cycle", None),
+        ("name:here", "manifest.cycle", CYCLE),
         ("name:later", "manifest.forward-reference", "move 'later' before 'here'"),
-        ("name:back", "manifest.cycle", None),
+        ("name:back", "manifest.cycle", CYCLE),
         ("name:empty", "manifest.empty-pipeline", "a pipeline without stages has no tree"),
     ],
 )

@@ -103,6 +103,28 @@ def test_a_stage_without_a_schema_for_inputs_takes_none(library):
     assert refused(stages(stage), library)[("pipelines", 0, "stages", 0)] == "manifest.schema"
 
 
+SHOW = "osbuild-core modules show stages/org.osbuild.{} tells what it takes"
+
+
+@pytest.mark.parametrize(
+    ("document", "hint"),
+    [
+        (stages({"type": "org.osbuild.hostname", "options": {"hostnme": "x"}}), "did you mean 'hostname'?"),
+        (stages({"type": "org.osbuild.hostname", "options": {"x": 1}}), "known here: hostname"),
+        (stages({"type": "org.osbuild.hostname", "options": {"hostname": 1}}), SHOW.format("hostname")),
+        (stages({"type": "org.osbuild.hostname", "options": {}}), SHOW.format("hostname")),
+        (stages({"type": "org.osbuild.sfdisk", "options": {"label": "gtp"}}), "did you mean 'gpt'?"),
+        ({"version": "2", "pipelins": []}, "did you mean 'pipelines'?"),
+        ({"version": "2", "pipelines": {}}, "write array"),
+        ({"version": "2", "pipelines": [{"stages": []}]}, "add it"),
+    ],
+)
+def test_what_to_do_about_what_breaks_a_schema(document, hint, library):
+    with pytest.raises(ManifestError) as caught:
+        formats.load(document, library)
+    assert hint in [issue.hint for issue in caught.value.issues]
+
+
 def test_the_nearest_reason_is_the_hint(library):
     paths = [{"from": "tree:///a", "to": "somewhere"}]
     with pytest.raises(ManifestError) as caught:

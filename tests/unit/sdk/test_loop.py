@@ -73,3 +73,12 @@ def test_a_file_is_bound_in_two_steps(image: Path, loop: Any) -> None:
         assert device.is_bound_to(file.fileno())
         device.close()
         assert not Path(f"/sys/block/{device.devname}/loop/backing_file").exists()
+
+
+def test_where_there_are_none(tmp_path: Path, loop: Any) -> None:
+    folder = os.open(tmp_path, os.O_DIRECTORY)
+    try:
+        with pytest.raises(FileNotFoundError, match="there are no loop devices here: No such file"):
+            loop.LoopControl(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,10 @@
+"""Finished images become AMIs: uploaded, copied to every region, registered, shared, published.
+
+What awspub does, from the same configuration; see ``docs/ami.md``. boto3 and pydantic (the extra ``aws``) are
+imported by what needs them, when it is called.
+"""
+
+from osbuild_core.exports.ami.api import cleanup, create, list, plan, publish, unpublish, verify
+from osbuild_core.exports.ami.errors import AmiError
+
+__all__ = ["AmiError", "cleanup", "create", "list", "plan", "publish", "unpublish", "verify"]
