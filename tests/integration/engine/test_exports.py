@@ -84,9 +84,17 @@ FAILURES = {
         ("export.failed", "no such bucket", "make it", [*PLACE, "options", "s3", "bucket"]),
         {"a": 1},
     ),
-    "an exception": ("raise ValueError('oh no')", ("service.failed", "oh no", None, PLACE), {}),
+    "an exception": (
+        "raise ValueError('oh no')",
+        ("service.failed", "oh no", "look at its options, and at what it was given", PLACE),
+        {},
+    ),
     "a reply that is none": ("return ['a']", ("service.protocol", "unexpected reply", None, PLACE), {}),
-    "no reply": ("os._exit(3)", ("service.gone", "ended before it answered", None, PLACE), {}),
+    "no reply": (
+        "os._exit(3)",
+        ("service.gone", "ended before it answered", "its output may say why", PLACE),
+        {},
+    ),
 }
 
 
