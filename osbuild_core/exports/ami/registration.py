@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from osbuild_core.exports.ami.config import Image as ImageConfiguration
 
 AVAILABLE_SECONDS = 3600.0
+UNSEEN_SECONDS = 60.0
 UNSEEN = 8
 """Answers that may not know an image yet which was just made."""
 
@@ -63,19 +64,30 @@ def registration(
     return request
 
 
-def register(client: Any, request: Mapping[str, Any], region: str) -> str:
+def register(pace: Pace, client: Any, request: Mapping[str, Any], region: str) -> str:
     """Register an image, or find the one that an interrupted or repeated request has made; return its id."""
     name = request["Name"]
+    place = ("awspub", "images", name)
     try:
         return str(client.register_image(**request)["ImageId"])
     except Exception as error:
         if not from_aws(error):
             raise
-        if aws_code(error) == "InvalidAMIName.Duplicate":
-            there = list(find_images(client, "name", [name]))
-            if len(there) == 1:
-                return there[0].id
-        raise of_aws(error, "register the image", region=region, place=("awspub", "images", name)) from error
+        failure = of_aws(error, "register the image", region=region, place=place)
+        if aws_code(error) != "InvalidAMIName.Duplicate":
+            raise failure from error
+
+    def made() -> str | None:
+        there = list(find_images(client, "name", [name]))
+        return there[0].id if len(there) == 1 else None
+
+    # What was just made may not be seen for a while.
+    try:
+        return wait_for(made, pace=pace, timeout=UNSEEN_SECONDS, what=name)
+    except AmiError as error:
+        if error.code == "ami.timeout":
+            raise failure from None
+        raise
 
 
 def set_right(

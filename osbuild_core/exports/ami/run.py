@@ -344,7 +344,7 @@ class _Region:
             tags=tags,
             uefi_data=self._uefi_data[step.name],
         )
-        image_id = register(client, request, step.region)
+        image_id = register(context.pace, client, request, step.region)
         context.emit(RegionState(step.region, "registered", step.name, image_id))
         return image_id
 

@@ -160,7 +160,7 @@ def test_arm_boots_by_uefi(tmp_path):
         (MINIMAL.replace("disk.raw", "$name"), "ami.mapping", ":3: the variable $name is not set"),
         (MINIMAL.replace("disk.raw", "a$ b"), "ami.mapping", ":3: a $ is not"),
         ("a: [", "ami.config", "not valid YAML"),
-        ("[" * 5000, "ami.config", "nested too deeply"),
+        ("[" * 2000, "ami.config", "nested too deeply"),
         ("other: 1", "ami.config", "there is no key 'awspub'"),
         ("", "ami.config", "there is no key 'awspub'"),
         ("awspub: !!python/object:os.system {}", "ami.config", "not valid YAML"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,14 +13,14 @@ from osbuild_core.exports.ami.config import parse
 from osbuild_core.exports.ami.drift import ImageVerificationErrors, compare, image_tags
 from osbuild_core.exports.ami.errors import AmiError, of_aws, scrub
 from osbuild_core.exports.ami.marketplace import version_details
-from osbuild_core.exports.ami.names import client_token, snapshot_name
+from osbuild_core.exports.ami.names import client_token, kms_key, snapshot_name
 from osbuild_core.exports.ami.observe import FoundImage, found_image
 from osbuild_core.exports.ami.registration import registration
 from osbuild_core.exports.ami.retention import superfluous
 from osbuild_core.exports.ami.s3 import object_tags
 from osbuild_core.exports.ami.sharing import grants
 from osbuild_core.exports.ami.sns import applies
-from osbuild_core.exports.ami.validation import check_regions, check_sizes
+from osbuild_core.exports.ami.validation import check_dates, check_regions, check_sizes
 
 
 def sha(text: str) -> str:
@@ -169,6 +170,25 @@ def test_a_disk_has_to_fit():
     with pytest.raises(AmiError) as caught:
         check_sizes(images, (8 << 30) + 1, ("awspub",))
     assert caught.value.place == ("awspub", "images", "image", "root_device_volume_size")
+
+
+def test_an_image_is_not_born_deprecated():
+    images = configuration(deprecate_at="2027-01-01").images
+    check_dates(images, datetime(2026, 12, 31, tzinfo=UTC), ("awspub",))
+    with pytest.raises(AmiError) as caught:
+        check_dates(images, datetime(2027, 1, 1, tzinfo=UTC), ("awspub",))
+    assert caught.value.place == ("awspub", "images", "image", "deprecate_at")
+
+
+def test_keys_of_other_regions():
+    arn = "arn:aws:kms:us-east-1:123456789012:"
+    assert kms_key(arn + "key/mrk-1", "eu-west-1") == "arn:aws:kms:eu-west-1:123456789012:key/mrk-1"
+    assert kms_key(arn + "alias/a", "eu-west-1") == "arn:aws:kms:eu-west-1:123456789012:alias/a"
+    assert [kms_key(key, "eu-west-1") for key in (arn + "key/1", "alias/a", None)] == [
+        arn + "key/1",
+        "alias/a",
+        None,
+    ]
 
 
 def test_regions():
