@@ -47,8 +47,12 @@ def run_raw(
     metadata = tree.parent / f"{tree.name}.metadata.json"
     metadata.touch()
     program = ROOT / "stages" / f"org.osbuild.{name}"
-    command = ["bwrap", "--dev-bind", "/", "/", "--die-with-parent", "--cap-drop", "ALL"]
+    command = ["bwrap", "--bind", "/", "/", "--die-with-parent", "--cap-drop", "ALL"]
     command += ["--unshare-ipc", "--unshare-pid", "--unshare-net"]
+    # As in the sandbox, a stage sees its own device only: mkfs.btrfs looks for its UUID on all that there are.
+    command += ["--dev", "/dev"]
+    if device:
+        command += ["--dev-bind", device, device]
     for capability in sorted(granted(asked_capabilities(program))):
         command += ["--cap-add", capability]
     command += ["--proc", "/proc", "--tmpfs", "/run", "--chdir", "/"]
