@@ -17,6 +17,7 @@ _MEMBERS: dict[str, type | tuple[type, ...]] = {
     "summary": str,
     "description": (str, list),
     "capabilities": list,
+    "withheld": list,
     "schema": dict,
     "schema_2": dict,
 }
@@ -30,6 +31,7 @@ class Metadata(NamedTuple):
     capabilities: frozenset[str] = frozenset()
     schema: Schema = {}  # noqa: RUF012  (a NamedTuple default, never changed)
     schema_2: Schema = {}  # noqa: RUF012
+    withheld: frozenset[str] = frozenset()
 
 
 def from_json(name: str, data: bytes) -> Metadata:
@@ -126,6 +128,7 @@ def _metadata(meta: Mapping[str, Any]) -> Metadata:
         frozenset(str(capability) for capability in meta.get("capabilities", ())),
         meta.get("schema", {}),
         meta.get("schema_2", {}),
+        frozenset(str(capability) for capability in meta.get("withheld", ())),
     )
 
 

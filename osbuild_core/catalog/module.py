@@ -51,6 +51,11 @@ class Module:
         """The capabilities (``CAP_…``) that it needs beyond the default set."""
         return self._metadata.capabilities
 
+    @property
+    def withheld(self) -> frozenset[str]:
+        """The capabilities of the default set that it does without."""
+        return self._metadata.withheld
+
     @cached_property
     def digest(self) -> str:
         """The sha256, in hex, over the bytes of the executable and of its ``.meta.json``."""

@@ -87,7 +87,7 @@ class BuildRoot:
         etc: Path,
         var: Path,
         binds: tuple[Bind, ...] = (),
-        capabilities: frozenset[str] = frozenset(),
+        capabilities: frozenset[str],
         source_epoch: int | None = None,
         timeout: float | None = None,
     ) -> SandboxSpec:
@@ -112,7 +112,7 @@ class BuildRoot:
             environment=environment(
                 os.environ.get("TERM"), source_epoch, os.environ.get("OSBUILD_EXPERIMENTAL", "")
             ),
-            capabilities=granted(capabilities),
+            capabilities=capabilities,
             timeout=timeout,
         )
 
@@ -220,6 +220,7 @@ def run_runner(context: Context, bare: BuildRoot, work: Work, show: Callable[[st
         etc=etc,
         var=var,
         binds=(Bind(str(bare.runner.path), runner), *bare.sdk_bind(bare.runner)),
+        capabilities=granted(frozenset()),
         timeout=context.settings.stage_timeout,
     )
     with work.log.open("wb") as log:

@@ -22,6 +22,7 @@ from osbuild_core.model.events import (
 from osbuild_core.model.manifest import ORIGIN_SOURCE
 from osbuild_core.model.plan import Plan, PlannedPipeline, PlannedStage
 from osbuild_core.model.results import PipelineResult, StageResult
+from osbuild_core.sandbox.capabilities import IMMUTABLE
 from osbuild_core.sandbox.spawner import mount_namespace
 from osbuild_core.store.lease import Lease
 from osbuild_core.store.namespace import enter_private_namespace
@@ -158,11 +159,13 @@ class _PipelineRun:
         with store.begin(
             stage.key, lease, take_over=take_over, plain=plain, cancelled=context.cancel.is_set
         ) as work:
-            result = StageRun(context, stage, root, work, dict(self.planned.trees), epoch).run()
+            run = StageRun(context, stage, root, work, dict(self.planned.trees), epoch)
+            result = run.run()
             if result.success:
                 self.documents.append(stage_document(result))
                 document = {"pipeline": self.planned.name, "stages": self.documents}
-                made = work.commit_held(document, source_epoch=epoch)
+                flags = IMMUTABLE in run.capabilities
+                made = work.commit_held(document, source_epoch=epoch, flags=flags)
                 base.take(made)
                 result = result._replace(log=str(made.info.log))
         if result.success:

@@ -27,6 +27,7 @@ from osbuild_core.protocol.remoteloop import RemoteLoopServer
 from osbuild_core.protocol.stage_api import arguments
 from osbuild_core.protocol.store_api import StoreServer
 from osbuild_core.sandbox import mounts
+from osbuild_core.sandbox.capabilities import granted
 from osbuild_core.sandbox.run import TAIL, SandboxResult, run
 from osbuild_core.sandbox.spec import BIN, INPUTS, META, MOUNTS, TREE, Bind
 from osbuild_core.store.work import Work
@@ -70,6 +71,12 @@ class StageRun:
     @property
     def stage(self) -> Stage:
         return self.planned.stage
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What the stage has in its sandbox. Raises ModuleError where there is no such module."""
+        module = self.context.module(self.stage.kind, self.stage.type)
+        return granted(module.capabilities, module.withheld)
 
     @property
     def _served(self) -> bool:
@@ -211,7 +218,7 @@ class StageRun:
             etc=etc,
             var=var,
             binds=binds,
-            capabilities=module.capabilities,
+            capabilities=self.capabilities,
             source_epoch=self.epoch,
             timeout=self.context.settings.stage_timeout,
         )

@@ -63,6 +63,10 @@ def held() -> frozenset[str]:
     return frozenset(f"CAP_{name}" for number, name in enumerate(_NAMES) if mask >> number & 1)
 
 
-def granted(asked: frozenset[str]) -> frozenset[str]:
-    """Return what a stage whose module asks for ``asked`` really gets."""
-    return (DEFAULT | asked) & held()
+IMMUTABLE = "CAP_LINUX_IMMUTABLE"
+"""What it takes to make files immutable or append-only."""
+
+
+def granted(asked: frozenset[str], withheld: frozenset[str] = frozenset()) -> frozenset[str]:
+    """Return what a stage really gets whose module asks for ``asked`` and does without ``withheld``."""
+    return (DEFAULT - withheld | asked) & held()

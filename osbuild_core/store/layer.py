@@ -34,16 +34,17 @@ def _bottom_up(path: str) -> Iterator[tuple[str, os.stat_result]]:
             pending.extend((entry.path, False) for entry in entries)
 
 
-def settle(layer: str, source_epoch: int | None) -> bool:
-    """Finish an overlay layer: no time after ``source_epoch`` (seconds), flags for real.
+def settle(layer: str, source_epoch: int | None, *, flags: bool) -> bool:
+    """Finish an overlay layer: no time after ``source_epoch`` (seconds), and if there may be ``flags``, for real.
 
-    Tells whether there were flags. Works on whatever is in the layer: files without data and whiteouts too.
+    Tells whether there were any. Works on whatever is in the layer: files without data and whiteouts too.
     """
     if source_epoch is not None:
         for path, status in _bottom_up(layer):
             _clamp(path, status, source_epoch * 1_000_000_000)
     flagged = False
-    for path in _with_attributes(layer):
+    # One look at each file, which costs as much as all the rest of a commit.
+    for path in _with_attributes(layer) if flags else ():
         flagged |= inodeflags.settle(path)
     return flagged
 

@@ -131,24 +131,29 @@ class Work:
         mountapi.bind(self._layer, self.tree)
         self._mounted = True
 
-    def commit(self, document: Mapping[str, Any], *, source_epoch: int | None = None) -> ObjectInfo:
+    def commit(
+        self, document: Mapping[str, Any], *, source_epoch: int | None = None, flags: bool = True
+    ) -> ObjectInfo:
         """Make the tree an object under the key, with ``document`` beside it.
 
-        ``source_epoch`` (seconds since 1970): files changed later than that get that time. Where the key has an
-        object already, that one stays and is returned.
+        ``source_epoch`` (seconds since 1970): files changed later than that get that time. ``flags`` says that
+        whoever changed the tree may have made files immutable or append-only, for which an overlay's layer has to be
+        searched. Where the key has an object already, that one stays and is returned.
 
         Raises StoreError; with ``store.busy`` (something still uses the tree) nothing is lost and commit may
         be called again.
         """
-        with self.commit_held(document, source_epoch=source_epoch) as lease:
+        with self.commit_held(document, source_epoch=source_epoch, flags=flags) as lease:
             return lease.info
 
-    def commit_held(self, document: Mapping[str, Any], *, source_epoch: int | None = None) -> Lease:
+    def commit_held(
+        self, document: Mapping[str, Any], *, source_epoch: int | None = None, flags: bool = True
+    ) -> Lease:
         """Commit, and go on holding the object, so that nobody evicts it before it is used."""
         with reported("committing a tree"):
             # Nobody waits for what is in the scratch directory, but a mount in it would hold the tree.
             self._unmount()
-            info = self._finish(document, source_epoch)
+            info = self._finish(document, source_epoch, flags)
             lease = self._publish(info)
         self._done = True
         self._close()
@@ -171,7 +176,7 @@ class Work:
             )
         self._mounted = False
 
-    def _finish(self, document: Mapping[str, Any], source_epoch: int | None) -> ObjectInfo:
+    def _finish(self, document: Mapping[str, Any], source_epoch: int | None, flags: bool) -> ObjectInfo:
         parent = None if self._base is None else self._base.info
         foreign = flagged = False
         if self._kind.backend == "overlay":
@@ -180,7 +185,7 @@ class Work:
 
             # It says that the layer may be incomplete, and its index would add one to link counts.
             remove_tree(str(self._work))
-            flagged = settle(str(self._layer), source_epoch)
+            flagged = settle(str(self._layer), source_epoch, flags=flags)
         else:
             from osbuild_core.store.layer import examine
 

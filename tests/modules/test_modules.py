@@ -50,7 +50,7 @@ def test_it_can_be_run(module: Path) -> None:
 @pytest.mark.parametrize("module", MODULES, ids=place)
 def test_it_says_what_it_does(module: Path) -> None:
     meta = load_meta(module)
-    assert set(meta) <= {"summary", "description", "capabilities", "schema", "schema_2"}
+    assert set(meta) <= {"summary", "description", "capabilities", "withheld", "schema", "schema_2"}
     assert meta["summary"].strip()
     assert "\n" not in meta["summary"]
     assert meta["description"]

@@ -55,6 +55,29 @@ def test_what_a_stage_left_in_its_var_does_not_hold_up_the_next(bench, backend):
     assert bench.leftovers() == []
 
 
+def test_files_made_immutable_stay_so_for_the_next_stage(bench):
+    bench.add_stage(
+        "org.osbuild.lock",
+        "path = args['tree'] + '/fixed'\nopen(path, 'w').close()\nassert os.system('chattr +i ' + path) == 0",
+    )
+    bench.add_stage(
+        "org.osbuild.look", "assert os.system('lsattr ' + args['tree'] + ' | grep -q -- ----i') == 0"
+    )
+    stages = [{"type": "org.osbuild.lock"}, {"type": "org.osbuild.look"}]
+    bench.result(bench.manifest({"name": "p", "stages": stages}))
+
+
+def test_a_stage_does_without_what_its_metadata_withholds(bench):
+    bench.add_stage(
+        "org.osbuild.lock",
+        "path = args['tree'] + '/free'\nopen(path, 'w').close()\n"
+        "assert os.system('chattr +i ' + path) != 0\nos.chown(path, 1, 1)",
+    )
+    meta = {"summary": "Try", "schema": {}, "withheld": ["CAP_LINUX_IMMUTABLE"]}
+    (bench.library / "stages/org.osbuild.lock.meta.json").write_text(json.dumps(meta))
+    bench.result(bench.manifest({"name": "p", "stages": [{"type": "org.osbuild.lock"}]}))
+
+
 def use(bench, do, undo="pass"):
     """Return a stage whose input has the methods ``do`` and ``undo``."""
     bench.add_stage("org.osbuild.use", "return 0")

@@ -10,8 +10,7 @@ from typing import Any
 from osbuild_core.protocol import stage_api
 from osbuild_core.protocol.remoteloop import RemoteLoopServer
 from osbuild_core.sandbox import mounts
-from osbuild_core.sandbox.capabilities import granted
-from tests.modules.stages.harness import ROOT, SDK, Ended, asked_capabilities, run_program
+from tests.modules.stages.harness import ROOT, SDK, Ended, capabilities_of, run_program
 
 
 class Assembly:
@@ -41,7 +40,7 @@ class Assembly:
         (api / "meta").touch()
         command = ["bwrap", "--ro-bind", "/", "/", "--dev-bind", str(dev), "/dev", "--die-with-parent"]
         command += ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--cap-drop", "ALL"]
-        for capability in sorted(granted(asked_capabilities(program))):
+        for capability in sorted(capabilities_of(program)):
             command += ["--cap-add", capability]
         command += [
             "--proc",

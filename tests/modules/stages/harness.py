@@ -68,7 +68,7 @@ def run_stage(
     command += ["--tmpfs", "/var/tmp"]
     if os.geteuid() == 0:
         command += ["--cap-drop", "ALL"]
-        for capability in sorted(granted(asked_capabilities(executable))):
+        for capability in sorted(capabilities_of(executable)):
             command += ["--cap-add", capability]
     command += ["--ro-bind", str(document), "/run/osbuild/api/arguments"]
     command += ["--ro-bind", str(SDK), "/run/osbuild/lib"]
@@ -108,9 +108,10 @@ def run_program(sandbox: Sequence[str], executable: Path, epoch: int | None) -> 
     return Ended(result.returncode, result.stdout)
 
 
-def asked_capabilities(executable: Path) -> frozenset[str]:
+def capabilities_of(executable: Path) -> frozenset[str]:
+    """Return what the engine would give the module ``executable``."""
     meta = json.loads(executable.with_name(executable.name + ".meta.json").read_text())
-    return frozenset(meta.get("capabilities", []))
+    return granted(frozenset(meta.get("capabilities", [])), frozenset(meta.get("withheld", [])))
 
 
 def apply(name: str, tree: Path, options: Mapping[str, object] | None = None, **more: object) -> str:

@@ -9,9 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from osbuild_core.protocol import stage_api
-from osbuild_core.sandbox.capabilities import granted
 
-from .harness import ROOT, SDK, Ended, asked_capabilities, run_program
+from .harness import ROOT, SDK, Ended, capabilities_of, run_program
 
 
 def run_raw(
@@ -53,7 +52,7 @@ def run_raw(
     command += ["--dev", "/dev"]
     if device:
         command += ["--dev-bind", device, device]
-    for capability in sorted(granted(asked_capabilities(program))):
+    for capability in sorted(capabilities_of(program)):
         command += ["--cap-add", capability]
     command += ["--proc", "/proc", "--tmpfs", "/run", "--chdir", "/"]
     command += ["--ro-bind", str(document), "/run/osbuild/api/arguments"]
