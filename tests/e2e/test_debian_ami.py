@@ -317,6 +317,8 @@ def test_variables_of_the_template(folder: Path, image: Path) -> None:
     assert pipelines["image"][0]["options"]["size"] == "3G"
 
 
+# A second machine takes two minutes of both cores; the seed's has everything but where its settings come from.
+@pytest.mark.soak
 def test_ec2_tells_it_who_it_is(
     folder: Path, image: Path, key: Path, metadata_service: MetadataService
 ) -> None:
