@@ -8,7 +8,6 @@ import click
 
 from osbuild_core.cli.commands import Place, json_option
 from osbuild_core.cli.documents import print_json, write_output
-from osbuild_core.model.errors import UsageError
 
 
 @click.command()
@@ -38,7 +37,7 @@ def command(
     for define in defines:
         name, equals, value = define.partition("=")
         if not equals or not name:
-            raise UsageError(f"{define!r} is not NAME=VALUE", code="usage.define")
+            raise click.BadParameter(f"{define!r} is not like hostname=web", param_hint="'--define' / '-D'")
         variables[name] = value
     text = dumps(
         resolve(template, variables=variables, settings=ResolveSettings(snapshot=snapshot, offline=offline))

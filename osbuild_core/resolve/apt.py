@@ -29,6 +29,7 @@ _SHA256 = re.compile(r"SHA256:([0-9a-f]{64})")
 # Settings of the machine that would change what is fetched, not how.
 _NOT_NETWORK = ("Acquire::IndexTargets", "Acquire::Languages", "Acquire::GzipIndexes", "Acquire::Changelogs")
 _UNUSED_SECONDS = 30 * 86400
+_TEMPORARY = "tmp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +192,7 @@ def run(*argv: str, config: Path | None = None) -> subprocess.CompletedProcess[s
     """Run one of apt's programs. Raises ResolveError ``resolve.apt-missing``."""
     environment = dict(os.environ, LC_ALL="C.UTF-8")
     if config is not None:
-        environment["APT_CONFIG"] = str(config)
+        environment |= {"APT_CONFIG": str(config), "TMPDIR": str(config.parent / _TEMPORARY)}
     try:
         return subprocess.run(
             argv, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"
@@ -219,7 +220,7 @@ def open_apt(entries: list[Entry], architecture: str, suite: str, settings: Reso
         for name in ("etc/sources.list.d", "lists/partial", "cache/archives/partial", "log"):
             (directory / name).mkdir(parents=True, exist_ok=True, mode=0o700)
         directory.chmod(0o700)
-        with _locked(directory):
+        with _locked(directory), _temporary(directory / _TEMPORARY):
             _write_private(
                 directory / "apt.conf", _configuration(directory, architecture, settings.apt_sources)
             )
@@ -244,6 +245,18 @@ def _locked(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def _temporary(directory: Path) -> Iterator[None]:
+    """Give apt's programs a directory for their temporary files: when they are killed, they leave them there, and
+    there is a copy of apt's settings among them."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(mode=0o700)
+    try:
+        yield
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _write_private(file: Path, text: str) -> None:

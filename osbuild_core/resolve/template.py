@@ -37,7 +37,11 @@ def resolve(
     given = dict(variables or {})
     if settings.snapshot is not None and not is_archive_url(settings.snapshot):
         shown = without_credentials(settings.snapshot)
-        raise ResolveError(f"{shown!r} is not the address of an archive", code="resolve.snapshot")
+        raise ResolveError(
+            f"{shown!r} is not the address of an archive",
+            code="resolve.snapshot",
+            hint="give one like https://snapshot.debian.org/archive/debian/20250101T000000Z",
+        )
     try:
         return _Template(Path(path), given, settings).manifest()
     except RecursionError:
@@ -131,7 +135,10 @@ class _Template:
             root = self._expander.load(file, node, path)
             if not isinstance(root, yaml.MappingNode):
                 raise ResolveError(
-                    f"{file}: a template has to be a mapping", code="resolve.template", place=path
+                    f"{file}: a template has to be a mapping" + (", and it is empty" if root is None else ""),
+                    code="resolve.template",
+                    hint="it has pipelines: and what else a manifest has, and variables:",
+                    place=path,
                 )
             directive, words, plain = split(root, path)
             if directive not in (None, "$include") or len(words) > 1:

@@ -80,7 +80,7 @@ def read_bytes(file: FilePath, node: yaml.Node | None = None, path: Path = ()) -
         message = f"cannot read {file}: {reason}"
         if node is not None:
             fail(node, path, message, code="resolve.file")
-        raise ResolveError(message, code="resolve.file") from None
+        raise ResolveError(message, code="resolve.file", hint="name a file with a template") from None
 
 
 def load(file: FilePath, node: yaml.Node | None = None, path: Path = ()) -> yaml.Node | None:

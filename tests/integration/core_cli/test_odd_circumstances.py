@@ -82,6 +82,10 @@ def test_what_is_no_manifest(
         (("graph", "m.json", "-o", "missing/graph.dot"), 1, "cannot write missing/graph.dot"),
         (("graph", "m.json", "-o", "/"), 1, "cannot write /"),
         (("completion", "tcsh"), 2, "'tcsh' is not one of"),
+        (("resolve", "missing.yaml"), 1, "No such file or directory (name a file with a template)"),
+        (("resolve", "/dev/null"), 1, "has to be a mapping, and it is empty (it has pipelines:"),
+        (("resolve", "m.json", "-D", "hostname"), 2, "'hostname' is not like hostname=web"),
+        (("resolve", "m.json", "--snapshot", "today"), 1, "(give one like https://"),
     ],
     ids=str,
 )

@@ -13,7 +13,8 @@ import pytest
 from localarchive import Archive, Machine, names_of
 
 from osbuild_core.model.errors import ResolveError
-from osbuild_core.resolve import dumps
+from osbuild_core.resolve import ResolveSettings, dumps
+from osbuild_core.resolve.apt import open_apt, run
 
 
 def code_of(machine: Machine, packages: str, **settings: object) -> ResolveError:
@@ -306,6 +307,24 @@ def test_unreachable_archive_is_retryable_and_offline_uses_the_last_index(
     machine.entry("deb [trusted=yes] http://127.0.0.1:1 test main\n")
     error = code_of(machine, spec)
     assert (error.code, error.retryable) == ("resolve.network", True)
+
+
+def test_what_an_interrupted_apt_leaves_is_removed(tmp_path: Path) -> None:
+    """A program of apt that is killed leaves temporary files: copies of settings, of what it verified."""
+    settings = ResolveSettings(state_dir=tmp_path / "state", apt_sources=tmp_path / "etc")
+    left = []
+    with pytest.raises(KeyboardInterrupt), open_apt([], "amd64", "test", settings) as apt:
+        left.append(Path(run("mktemp", config=apt.directory / "apt.conf").stdout.strip()))
+        assert left[0].is_file() and left[0].is_relative_to(apt.directory)
+        raise KeyboardInterrupt
+    assert not left[0].parent.exists()
+    # SIGKILL gives nobody the time to remove anything; the next one does.
+    left[0].parent.mkdir()
+    left[0].write_text("left")
+    with open_apt([], "amd64", "test", settings) as apt:
+        assert apt.directory == left[0].parent.parent
+        assert not left[0].exists()
+    assert not left[0].parent.exists()
 
 
 def test_suite_that_the_archive_does_not_have(machine: Machine, archive: Archive) -> None:
