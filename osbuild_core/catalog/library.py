@@ -102,12 +102,19 @@ class Library:
         found = (self.module(kind, name) for name in self.names(kind))
         return [module for module in found if module is not None]
 
-    def suggestion(self, kind: str, name: str) -> str | None:
-        """Return a hint that names the module that ``name`` may have been meant to be, else None."""
+    def suggestion(self, kind: str, name: str) -> str:
+        """Return a hint for one who asked for ``name``, which there is none of: the module that may have been meant,
+        else where to look."""
         import difflib
 
-        close = difflib.get_close_matches(name, self.names(kind), 1)
-        return f"did you mean {close[0]!r}?" if close else None
+        known = self.names(kind)
+        # Commands take the short form, manifests do not.
+        close = [one for one in known if one.endswith(f".{name}")] or difflib.get_close_matches(
+            name, known, 1
+        )
+        if close:
+            return f"did you mean {close[0]!r}?"
+        return f"osbuild-core modules list {kind} shows what there is; --libdir names a library of your own"
 
     def runner(self, name: str) -> Module | None:
         """Return the runner of the same distribution with the highest version not above that of ``name``.

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 _LONGEST = 1000
 """Characters of a message: jsonschema quotes what it refuses, which may be a list of 2,000 packages."""
 
+_PARTS = ("options", "inputs", "devices")
+"""Objects of a stage that may be left out where nothing in them is required."""
+
 _FEW = 8
 """Names that a hint lists."""
 
@@ -33,13 +36,12 @@ _SINGULAR = {
 def validate_2(document: Mapping[str, Any], library: Library, *, strict: bool) -> list[Issue]:
     """Return what is wrong with a version 2 manifest: all of it, in the order of places."""
     checker = _Checker(library, "2", strict=strict)
-    plain = document
-    exports = document.get("exports") if not strict else None
-    if exports is not None:
-        plain = {key: value for key, value in document.items() if key != "exports"}
-        checker.format("exports.json", exports, ("exports",))
-    checker.format("osbuild2.json", plain, ())
-    for name, export in _members(exports):
+    # What we add to the format is unknown to its schema.
+    ours = () if strict else ("exports",)
+    if "exports" in document and ours:
+        checker.format("exports.json", document["exports"], ("exports",))
+    checker.format("osbuild2.json", {k: v for k, v in document.items() if k not in ours}, (), ours)
+    for name, export in _members(document.get("exports") if ours else None):
         checker.module("exports", _text(export, "type"), export, ("exports", name))
     for name, source in _members(document.get("sources")):
         checker.module("sources", str(name), source, ("sources", name))
@@ -112,11 +114,14 @@ class _Checker:
             self._issues.values(), key=lambda i: ([(isinstance(p, str), p) for p in i.path], i.message)
         )
 
-    def format(self, name: str, data: Any, path: Path) -> None:
-        """Check ``data``, found at ``path``, against one of the program's own schemas."""
+    def format(self, name: str, data: Any, path: Path, ours: tuple[str, ...] = ()) -> None:
+        """Check ``data``, found at ``path``, against one of the program's own schemas.
+
+        Hints name the members ``ours`` beside those of the schema.
+        """
         with open(schema_file(name), "rb") as file:
             schema = json.load(file)
-        self._check(schema, check_for(schema), data, path)
+        self._check(schema, check_for(schema), data, path, ours=ours)
 
     def module(self, kind: str, name: str | None, data: Mapping[str, Any], path: Path) -> None:
         """Check ``data``, found at ``path``, against the schema of the module ``name``."""
@@ -128,9 +133,9 @@ class _Checker:
             self._schemas[kind, name] = schema, check_for(schema) if schema else None
         schema, check = self._schemas[kind, name]
         if schema is not None:
-            if kind == "stages" and not self._strict and "options" in schema["properties"]:
-                # osbuild lets a stage without options pass, and then it fails when it runs.
-                data = {"options": {}, **data}
+            if kind == "stages" and not self._strict:
+                # osbuild lets a stage without what its schema requires there pass, and then it fails when it runs.
+                data = {**{part: {} for part in _PARTS if part in schema["properties"]}, **data}
             self._check(schema, check, data, path, f"{kind}/{name}")
         else:
             message = f"could not find schema information for {name!r}"
@@ -143,19 +148,29 @@ class _Checker:
             hint = self._library.runner_hint(name)
             self._add(Issue(f"there is no runner for {name!r}", path, "manifest.unknown-runner", hint))
 
-    def _check(self, schema: dict[str, Any], check: Any, data: Any, path: Path, name: str = "") -> None:
+    def _check(
+        self,
+        schema: dict[str, Any],
+        check: Any,
+        data: Any,
+        path: Path,
+        name: str = "",
+        ours: tuple[str, ...] = (),
+    ) -> None:
         if check is not None and check(data):
             return
-        for message, place, hint in _explain(schema, data, name or None):
+        for message, place, hint in _explain(schema, data, name or None, ours):
             self._add(Issue(message, path + place, "manifest.schema", hint))
 
     def _add(self, issue: Issue) -> None:
         self._issues.setdefault((issue.path, issue.message), issue)
 
 
-def _explain(schema: dict[str, Any], data: Any, module: str | None) -> list[tuple[str, Path, str | None]]:
+def _explain(
+    schema: dict[str, Any], data: Any, module: str | None, ours: tuple[str, ...]
+) -> list[tuple[str, Path, str | None]]:
     """Return (message, place, hint) of each reason why ``data`` does not follow ``schema``, that of ``module``
-    (``stages/org.osbuild.copy``) or one of the program's own."""
+    (``stages/org.osbuild.copy``) or one of the program's own, to whose root the members ``ours`` may be added."""
     import re
 
     import jsonschema
@@ -177,17 +192,18 @@ def _explain(schema: dict[str, Any], data: Any, module: str | None) -> list[tupl
     for reason in reasons:
         # "Not valid under any of the given schemas" alone helps nobody.
         nearest = jsonschema.exceptions.best_match(reason.context) if reason.context else None
-        hint = _shortened(str(nearest.message)) if nearest else _schema_hint(reason, module)
+        more = () if reason.absolute_path else ours
+        hint = _shortened(str(nearest.message)) if nearest else _schema_hint(reason, module, more)
         found.append((_shortened(reason.message), tuple(reason.absolute_path), hint))
     return found
 
 
-def _schema_hint(reason: Any, module: str | None) -> str | None:
-    """Return what to do about ``reason``, a jsonschema ValidationError."""
+def _schema_hint(reason: Any, module: str | None, more: tuple[str, ...]) -> str | None:
+    """Return what to do about ``reason``, a jsonschema ValidationError; ``more`` members are known beside its own."""
     import difflib
 
     if reason.validator == "additionalProperties" and isinstance(reason.instance, dict):
-        known = list(reason.schema.get("properties", ()))
+        known = [*reason.schema.get("properties", ()), *more]
         wrong = next((name for name in reason.instance if name not in known), "")
         close = difflib.get_close_matches(wrong, known, 1)
         if close:

@@ -71,7 +71,8 @@ def test_suggestion(root):
     add(root, "stages", "org.osbuild.hostname", "org.osbuild.locale")
     library = Library(root)
     assert library.suggestion("stages", "org.osbuild.hostnmae") == "did you mean 'org.osbuild.hostname'?"
-    assert library.suggestion("stages", "xyz") is None
+    assert library.suggestion("stages", "hostname") == "did you mean 'org.osbuild.hostname'?"
+    assert "--libdir" in library.suggestion("stages", "com.example.xyz")
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_bad_exports(name, change, code, path, library):
     assert {(issue.code, issue.path) for issue in caught.value.issues} == {(code, ("exports", name, *path))}
 
 
-@pytest.mark.parametrize("exports", [[], "x", {"a": 1}])
+@pytest.mark.parametrize("exports", [[], "x", None, {"a": 1}])
 def test_exports_of_the_wrong_type(exports, library):
     with pytest.raises(ManifestError) as caught:
         formats.load({"version": "2", "pipelines": [PIPELINE], "exports": exports}, library)

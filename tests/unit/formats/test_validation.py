@@ -97,6 +97,16 @@ def test_options_that_are_required_and_absent(library):
     assert formats.load(stages(stage), library, strict=True)["tree"].id
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "part"),
+    [("tar", {"filename": "x"}, "inputs"), ("mkfs.ext4", {"uuid": "x"}, "devices")],
+)
+def test_inputs_and_devices_that_are_required_and_absent(name, options, part, library):
+    stage = {"type": f"org.osbuild.{name}", "options": options}
+    assert refused(stages(stage), library) == {("pipelines", 0, "stages", 0, part): "manifest.schema"}
+    assert formats.load(stages(stage), library, strict=True)["tree"].id
+
+
 def test_a_stage_without_a_schema_for_inputs_takes_none(library):
     references = {"type": "org.osbuild.tree", "origin": "org.osbuild.pipeline", "references": ["name:x"]}
     stage = {"type": "org.osbuild.hostname", "options": {"hostname": "a"}, "inputs": {"x": references}}
@@ -115,6 +125,8 @@ SHOW = "osbuild-core modules show stages/org.osbuild.{} tells what it takes"
         (stages({"type": "org.osbuild.hostname", "options": {}}), SHOW.format("hostname")),
         (stages({"type": "org.osbuild.sfdisk", "options": {"label": "gtp"}}), "did you mean 'gpt'?"),
         ({"version": "2", "pipelins": []}, "did you mean 'pipelines'?"),
+        ({"version": "2", "exprts": {}}, "did you mean 'exports'?"),
+        ({"version": "2", "x": 1}, "known here: version, metadata, pipelines, sources, exports"),
         ({"version": "2", "pipelines": {}}, "write array"),
         ({"version": "2", "pipelines": [{"stages": []}]}, "add it"),
     ],
