@@ -21,6 +21,7 @@ def read_manifest(path: str) -> Any:
 
     Raises UsageError where it cannot be read, ManifestError where it is not JSON.
     """
+    shown = "standard input" if path == "-" else path
     try:
         if path == "-":
             data = sys.stdin.buffer.read()
@@ -28,9 +29,8 @@ def read_manifest(path: str) -> Any:
             with open(path, "rb") as file:
                 data = file.read()
     except OSError as error:
-        where = path or "a file without a name"
         raise UsageError(
-            f"cannot read {where}: {error.strerror}",
+            f"cannot read {shown or 'a file without a name'}: {error.strerror}",
             code="usage.manifest",
             hint="name a file with a manifest, or - for standard input",
         ) from error
@@ -39,20 +39,35 @@ def read_manifest(path: str) -> Any:
         if not text.startswith("\ufeff"):
             return json.loads(text)
         reason, hint = "it begins with a byte order mark", "save it as UTF-8 without one"
-    except UnicodeDecodeError as error:
-        raise UsageError(
-            f"cannot read {path}: it is not UTF-8 text", code="usage.manifest", hint="save it as UTF-8"
-        ) from error
+    except UnicodeDecodeError:
+        reason, hint = "it is not UTF-8 text", "save it as UTF-8"
     except RecursionError:
         reason, hint = "it is nested too deeply", _WHOLE
     except json.JSONDecodeError as error:
-        reason = str(error) if data.strip() else "it is empty"
-        hint = _WHOLE if data.strip() else "has what was to write it failed?"
+        reason, hint = str(error), _WHOLE
+        if not data.strip():
+            reason, hint = "it is empty", "has what was to write it failed?"
+        elif _is_trailing_comma(text, error.pos):
+            reason, hint = _at("a comma after the last item", error), "take it out"
+        elif error.pos == len(text):
+            reason, hint = _at("it ends too early", error), "is it whole, and is each bracket closed?"
     except ValueError:
         reason, hint = "a number in it has too many digits", _WHOLE
     if path.endswith((".yaml", ".yml")):
         hint = f"a template becomes a manifest with: osbuild-core resolve {path} -o manifest.json"
-    raise ManifestError([Issue(f"{path} is not JSON: {reason}", (), "manifest.json", hint)])
+    raise ManifestError([Issue(f"{shown} is not JSON: {reason}", (), "manifest.json", hint)])
+
+
+def _is_trailing_comma(text: str, position: int) -> bool:
+    """Tell whether a reader stopped at ``position`` for a comma before a bracket; newer ones stop at the comma."""
+    before, rest = text[:position].rstrip(), text[position:]
+    if rest.startswith(","):
+        before, rest = ",", rest[1:].lstrip()
+    return before.endswith(",") and rest.startswith(("}", "]"))
+
+
+def _at(reason: str, error: json.JSONDecodeError) -> str:
+    return f"{reason}: line {error.lineno} column {error.colno} (char {error.pos})"
 
 
 def print_json(document: Any) -> None:

@@ -31,7 +31,7 @@ def test_what_is_no_size(text):
 @pytest.mark.parametrize(
     ("data", "kind", "code"),
     [
-        (b"\xff\xfe{", UsageError, "usage.manifest"),
+        (b"\xff\xfe{", ManifestError, "manifest.json"),
         (b"{", ManifestError, "manifest.json"),
         (b"", ManifestError, "manifest.json"),
         (b"[" * 100_000, ManifestError, "manifest.json"),
@@ -46,6 +46,25 @@ def test_a_file_that_is_no_manifest(tmp_path, data, kind, code):
         read_manifest(str(path))
     assert caught.value.code == code
     assert str(path) in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("text", "says", "hint"),
+    [
+        ('{"a": 1,\n }', "a comma after the last item: line 2 column 2", "take it out"),
+        ("[1,]", "a comma after the last item: line 1 column 4", "take it out"),
+        ('{"a": [', "it ends too early: line 1 column 8", "is it whole, and is each bracket closed?"),
+        ('{"a" 1}', "Expecting ':' delimiter", "a manifest is one JSON object, and nothing else"),
+        ('{"a": 1} x', "Extra data", "a manifest is one JSON object, and nothing else"),
+    ],
+)
+def test_what_is_not_json(tmp_path, text, says, hint):
+    path = tmp_path / "manifest.json"
+    path.write_text(text)
+    with pytest.raises(ManifestError) as caught:
+        read_manifest(str(path))
+    assert says in caught.value.detail
+    assert caught.value.hint == hint
 
 
 def test_a_template_is_recognised(tmp_path):
