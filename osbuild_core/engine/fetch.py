@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from osbuild_core.engine.failure import FAILURES, cancelled, failure_of
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 
 
 _REACH = "is it there, and can this machine reach it?"
+_SPACE = "free some space, or lower --cache-max-size"
+_DATA = "correct the data in the manifest"
 _CHANGED = "correct the checksum, or take the content that it was made of"
 
 
@@ -89,6 +94,16 @@ def _failure(source: Source, done: Downloaded) -> Failure | None:
     checksum = failed[0].checksum
     place = (*source.path, "items", checksum) if checksum in source.items else source.path
     reason = failed[0].error or "not fetched"
-    # Sources of ours say last what they should have got.
-    hint = _CHANGED if reason.endswith(checksum) else _REACH
+    hint = _hint(reason, checksum, source.items.get(checksum))
     return Failure("source.failed", f"{reason}{more}", hint, place)
+
+
+def _hint(reason: str, checksum: str, item: Any) -> str:
+    """Return what to do about an ``item`` of a manifest that failed for that reason."""
+    # Sources of ours say last what they should have got.
+    if reason.endswith(checksum):
+        return _CHANGED
+    if any(os.strerror(number) in reason for number in (errno.ENOSPC, errno.EDQUOT)):
+        return _SPACE
+    # What is in the manifest itself is not far away.
+    return _DATA if isinstance(item, Mapping) and "data" in item else _REACH

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from tests.integration.engine.conftest import Bench
 from tests.integration.hardening.faces import FACES, Expected, check, leftovers
+from tests.modules.sources.web import Web
 
 pytestmark = pytest.mark.root
 
@@ -149,6 +151,26 @@ def test_a_full_disk_under_the_store(
             log.unlink()
     bench.result(a_noop(bench))
     assert leftovers(bench) == []
+
+
+def test_a_disk_that_a_download_fills(bench: Bench, small_disk: Path, web: Web) -> None:
+    """What arrived of a file that has no room does not stay: it would take that of others."""
+    content = bytes(40 << 20)
+    checksum = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    web.files["/large"] = content
+    bench.add_stage("org.osbuild.use", "return 0")
+    sources = {"org.osbuild.curl": {"items": {checksum: f"{web.url}/large"}}}
+    reference = {"type": "org.osbuild.files", "origin": "org.osbuild.source", "references": [checksum]}
+    stage = {"type": "org.osbuild.use", "inputs": {"i": reference}}
+    manifest = bench.manifest({"name": "p", "stages": [stage]}, sources=sources)
+    bench.store = small_disk / "store"
+    place = ("sources", "org.osbuild.curl", "items", checksum)
+    expected = Expected(
+        "source", "source.failed", "cannot be written: No space left", place, "free some space"
+    )
+    fails(bench, expected, manifest)
+    assert os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_bsize > 10 << 20
+    bench.result(a_noop(bench))
 
 
 def test_a_disk_that_is_full_before(bench: Bench, small_disk: Path) -> None:

@@ -319,6 +319,15 @@ def test_a_download(bench: Bench, web: Web, row: str) -> None:
     fails_slowly(bench, Expected("source", "source.failed", message, place, hint), manifest)
 
 
+def test_data_in_the_manifest_that_is_none(bench: Bench) -> None:
+    bench.add_stage("org.osbuild.use", "return 0")
+    sources = {"org.osbuild.inline": {"items": {HELLO: {"encoding": "base64", "data": "aGVsbG8"}}}}
+    manifest = bench.manifest({"name": "p", "stages": [files(HELLO)]}, sources=sources)
+    place = ("sources", "org.osbuild.inline", "items", HELLO)
+    expected = Expected("source", "source.failed", "is not valid base64", place, "correct the data")
+    fails_slowly(bench, expected, manifest)
+
+
 def test_credentials_in_a_url_are_not_shown(bench: Bench) -> None:
     url = "file://user:hunter2@localhost/no/such/file?token=hunter2"
     bench.add_stage("org.osbuild.use", "return 0")
