@@ -30,7 +30,7 @@ def lay_out(path: Path, format_: int, *, create: bool = True) -> dict[str, str]:
         ) from None
     if names is None:
         foreign = any(os.path.lexists(path / name) for name in _FOREIGN)
-        if not (create or foreign or os.path.isdir(path / "sources")):
+        if not (create or foreign or _has_source_files(path / "sources")):
             raise StoreError(
                 f"there is no store at {path}",
                 code="store.none",
@@ -54,6 +54,16 @@ def lay_out(path: Path, format_: int, *, create: bool = True) -> dict[str, str]:
         for name in (names["objects"], "sources", "logs", f"{names['tmp']}/empty-layer"):
             (path / name).mkdir(parents=True, exist_ok=True)
     return names
+
+
+def _has_source_files(path: Path) -> bool:
+    """Tell whether ``path`` is laid out as the ``sources`` of a store: a directory for each content type, all of
+    which have a dotted name. Many a directory that is no store has one called ``sources``."""
+    try:
+        with os.scandir(path) as entries:
+            return any("." in entry.name.lstrip(".") and entry.is_dir() for entry in entries)
+    except OSError:
+        return False
 
 
 def _read(path: Path, format_: int) -> dict[str, str] | None:

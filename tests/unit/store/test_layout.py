@@ -56,6 +56,22 @@ def test_a_store_of_osbuild(tmp_path: Path, mark: str) -> None:
         assert (tmp_path / "tmp/osbuild-tmp-1").is_dir()
 
 
+def test_looking_takes_source_files_for_a_store(tmp_path: Path) -> None:
+    """As a cache of CI brings them back."""
+    (tmp_path / "sources/org.osbuild.files").mkdir(parents=True)
+    assert list(Store.open(tmp_path, create=False).objects()) == []
+
+
+def test_looking_makes_no_store_of_a_checkout(tmp_path: Path) -> None:
+    (tmp_path / "sources/.git").mkdir(parents=True)
+    (tmp_path / "sources/images").mkdir()
+    (tmp_path / "sources/org.osbuild.curl").write_text("#!/usr/bin/python3\n")
+    with pytest.raises(StoreError) as caught:
+        Store.open(tmp_path, create=False)
+    assert caught.value.code == "store.none"
+    assert os.listdir(tmp_path) == ["sources"]
+
+
 def test_what_is_not_a_store(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("")
