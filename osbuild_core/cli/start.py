@@ -13,15 +13,25 @@ from typing import NoReturn
 
 INTERRUPTED = 130
 READER_GONE = 141
-TERMINATED = 143
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived: unwind, clean up, and end with status 143."""
+    """SIGTERM or SIGHUP arrived: unwind, clean up, and end with status 143 or 129."""
+
+    def __init__(self, number: int = signal.SIGTERM) -> None:
+        super().__init__(number)
+        self.number = number
+        self.status = 128 + number
 
 
-def _terminate(_number: int, _frame: FrameType | None) -> None:
-    raise Terminated
+def _terminate(number: int, _frame: FrameType | None) -> None:
+    raise Terminated(number)
+
+
+def _terminating() -> list[int]:
+    """Return the signals that end us in good order. A hang-up that is ignored, as by nohup(1), stays ignored."""
+    hang_up = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
+    return [signal.SIGTERM, *hang_up]
 
 
 def start(entry: Callable[[], int]) -> NoReturn:
@@ -29,23 +39,24 @@ def start(entry: Callable[[], int]) -> NoReturn:
     _open_standard_streams()
     status = run(entry)
     # All is said and done: what arrives from here on would only make a traceback.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     sys.exit(status)
 
 
 def run(entry: Callable[[], int]) -> int:
-    """Return the exit status of ``entry``: its own, 130 after SIGINT, 143 after SIGTERM, 141 where nobody reads
-    the output to its end, 2 for a manifest that is refused and 1 for any other error, which is printed."""
-    before = signal.signal(signal.SIGTERM, _terminate)
+    """Return the exit status of ``entry``: its own, 130 after SIGINT, 143 after SIGTERM, 129 after SIGHUP, 141
+    where nobody reads the output to its end, 2 for a manifest that is refused and 1 for any other error, which is
+    printed."""
+    before = {number: signal.signal(number, _terminate) for number in _terminating()}
     try:
         status = entry()
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:
         return _say("Aborted", INTERRUPTED)
-    except Terminated:
-        return _say("Terminated", TERMINATED)
+    except Terminated as ended:
+        return _say("Hung up" if ended.number == signal.SIGHUP else "Terminated", ended.status)
     except BrokenPipeError:
         # Whoever read our output has gone; nothing is left to be said to them, not even on the way out. No
         # failure: the status is that of a program which SIGPIPE ended.
@@ -65,7 +76,8 @@ def run(entry: Callable[[], int]) -> int:
             _discard_output()
         return 2 if known.code.startswith("manifest.") else 1
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _discard_output() -> None:
@@ -83,7 +95,7 @@ def _say(text: str, status: int) -> int:
 
 @contextlib.contextmanager
 def cancelling(interrupt: Callable[[], None]) -> Iterator[None]:
-    """Call ``interrupt`` when SIGINT or SIGTERM arrives, once or more, and raise what it means at the end.
+    """Call ``interrupt`` when SIGINT, SIGTERM or SIGHUP arrives, once or more, and raise what it means at the end.
 
     An exception at any point would be a risk for a run of several threads, and for the cleaning up after it.
     """
@@ -93,14 +105,14 @@ def cancelling(interrupt: Callable[[], None]) -> Iterator[None]:
         arrived.append(number)
         interrupt()
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, *_terminating())}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
         if arrived:
-            raise KeyboardInterrupt if arrived[0] == signal.SIGINT else Terminated
+            raise KeyboardInterrupt if arrived[0] == signal.SIGINT else Terminated(arrived[0])
 
 
 def _open_standard_streams() -> None:

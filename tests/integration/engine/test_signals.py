@@ -115,6 +115,15 @@ def check_next_build(bench, manifest):
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_a_build_in_good_order(bench, place, number, status):
+    check_signal(bench, place, number, status)
+
+
+def test_a_terminal_that_is_closed_ends_a_build_in_good_order(bench):
+    check_signal(bench, with_a_device, signal.SIGHUP, 129)
+
+
+def check_signal(bench, place, number, status):
+    """Send the signal to a build that is at ``place``; what is left, and the next build, are as they should be."""
     manifest = prepared(bench, place)
     process = bench.start(manifest)
     assert eventually((bench.directory / "here").exists), process.communicate()

@@ -24,6 +24,7 @@ def raising(error):
     [
         (KeyboardInterrupt(), 130, "Aborted\n"),
         (Terminated(), 143, "Terminated\n"),
+        (Terminated(signal.SIGHUP), 129, "Hung up\n"),
         (UsageError("wrong", hint="so"), 1, "error: wrong (so)\n"),
         (ManifestError([Issue("bad", ("sources",))]), 2, "error: sources: bad\n"),
         (PermissionError(13, "Permission denied", "/x"), 1, "error: Permission denied: /x\n"),
@@ -42,7 +43,8 @@ def test_a_bug_keeps_its_traceback():
 
 
 @pytest.mark.parametrize(
-    ("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)]
+    ("number", "error"),
+    [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated), (signal.SIGHUP, Terminated)],
 )
 def test_a_signal_is_raised_at_the_end_only(number, error):
     calls = []
@@ -59,6 +61,22 @@ def test_a_signal_is_raised_at_the_end_only(number, error):
         work()
     assert calls == ["interrupted", "interrupted", "went on"]
     assert signal.getsignal(number) is before
+
+
+def test_a_hang_up_that_is_ignored_stays_so():
+    """As nohup(1) has it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+
+        def work():
+            with cancelling(lambda: None):
+                os.kill(os.getpid(), signal.SIGHUP)
+            return 0
+
+        assert run(work) == 0
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_without_a_signal_nothing_is_raised():
