@@ -18,8 +18,8 @@ from osbuild_core.cli.lines import printable
 
 if TYPE_CHECKING:
     from osbuild_core.exports.ami.context import Context
-    from osbuild_core.exports.ami.errors import AmiError
     from osbuild_core.exports.ami.events import Sink
+    from osbuild_core.exports.aws.errors import AwsError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -105,7 +105,7 @@ def _finish(
     return 0 if success else 1
 
 
-def _report(failed: dict[str, tuple[AmiError, ...]], as_json: bool) -> None:
+def _report(failed: dict[str, tuple[AwsError, ...]], as_json: bool) -> None:
     """Name the regions that failed on standard error; in JSON they are part of the result."""
     if as_json:
         return

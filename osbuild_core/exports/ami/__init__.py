@@ -5,6 +5,6 @@ imported by what needs them, when it is called.
 """
 
 from osbuild_core.exports.ami.api import cleanup, create, list, plan, publish, unpublish, verify
-from osbuild_core.exports.ami.errors import AmiError
+from osbuild_core.exports.aws.errors import AwsError
 
-__all__ = ["AmiError", "cleanup", "create", "list", "plan", "publish", "unpublish", "verify"]
+__all__ = ["AwsError", "cleanup", "create", "list", "plan", "publish", "unpublish", "verify"]

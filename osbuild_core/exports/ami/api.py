@@ -28,7 +28,7 @@ def create(
 ) -> tuple[Images, Groups]:
     """Make the images of a configuration, where they are missing; return their ids by name and by group.
 
-    Raises IncompleteError where a region failed (its ``result`` has the others), AmiError for anything else.
+    Raises IncompleteError where a region failed (its ``result`` has the others), AwsError for anything else.
     """
     from osbuild_core.exports.ami.run import create_images
 
@@ -63,7 +63,7 @@ def plan(
     on_event: Sink | None = None,
     state_dir: Path | None = None,
 ) -> Plan:
-    """Return what :func:`create` would do. Raises AmiError."""
+    """Return what :func:`create` would do. Raises AwsError."""
     from osbuild_core.exports.ami.run import plan_images
 
     with Context(config, config_mapping, on_event=on_event, state_dir=state_dir) as context:

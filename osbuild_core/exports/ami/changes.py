@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from osbuild_core.exports.ami.errors import AmiError
 from osbuild_core.exports.ami.run import IncompleteError, Result, failure_document
+from osbuild_core.exports.aws.errors import AwsError
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Changes:
     """``images`` is {image: {region: what was done}}, ``failed`` {region: why not}."""
 
     images: dict[str, dict[str, list[str]]] = field(default_factory=dict)
-    failed: dict[str, tuple[AmiError, ...]] = field(default_factory=dict)
+    failed: dict[str, tuple[AwsError, ...]] = field(default_factory=dict)
 
     @property
     def success(self) -> bool:
@@ -48,14 +48,14 @@ class Record:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._done: dict[str, dict[str, list[str]]] = {}
-        self._failed: dict[str, list[AmiError]] = {}
+        self._failed: dict[str, list[AwsError]] = {}
 
     def done(self, name: str, region: str, *what: str) -> None:
         """Note what was done to an image; nothing at all is noted as well."""
         with self._lock:
             self._done.setdefault(name, {}).setdefault(region, []).extend(what)
 
-    def failed(self, region: str, *errors: AmiError) -> None:
+    def failed(self, region: str, *errors: AwsError) -> None:
         """Note what went wrong in a region."""
         with self._lock:
             self._failed.setdefault(region, []).extend(errors)

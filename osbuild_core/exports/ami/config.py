@@ -13,8 +13,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 
 from osbuild_core.exports.ami.configfile import parse as parse_yaml
 from osbuild_core.exports.ami.configfile import read_mapping, read_text, substitute
-from osbuild_core.exports.ami.errors import AmiError
 from osbuild_core.exports.ami.names import ROOT
+from osbuild_core.exports.aws.errors import AwsError
 from osbuild_core.model.errors import Path as Place
 
 _ACCOUNT = r"\d{12}"
@@ -146,12 +146,12 @@ class Configuration(_Model):
     tags: Tags = Field(default_factory=dict)
 
     def selected(self, group: str | None = None) -> dict[str, Image]:
-        """Return the images, those of ``group`` where one is named. Raises AmiError where nobody knows it."""
+        """Return the images, those of ``group`` where one is named. Raises AwsError where nobody knows it."""
         if group is None:
             return dict(self.images)
         known = sorted({name for image in self.images.values() for name in image.groups or ()})
         if group not in known:
-            raise AmiError(
+            raise AwsError(
                 f"no image is in the group {group!r}",
                 code="ami.group",
                 hint=f"there are: {', '.join(known)}" if known else "no image has groups",
@@ -163,14 +163,14 @@ class Configuration(_Model):
 def load(path: Path, mapping: Path | None = None) -> Configuration:
     """Return the configuration in the file ``path``, with the variables of the file ``mapping``.
 
-    Raises AmiError ``ami.config`` or ``ami.mapping``.
+    Raises AwsError ``ami.config`` or ``ami.mapping``.
     """
     path = Path(path)
     variables = read_mapping(None if mapping is None else Path(mapping))
     text = substitute(read_text(path, "ami.config"), variables, str(path))
     document = parse_yaml(text, str(path), "ami.config")
     if not isinstance(document, dict) or ROOT not in document:
-        raise AmiError(
+        raise AwsError(
             f"{path}: there is no key {ROOT!r}", code="ami.config", hint=f"all else stands below {ROOT}:"
         )
     return parse(document[ROOT], path.absolute().parent)
@@ -179,7 +179,7 @@ def load(path: Path, mapping: Path | None = None) -> Configuration:
 def parse(document: Any, base: Path, *, root: Place = (ROOT,)) -> Configuration:
     """Return the configuration in ``document`` (what stands below ``awspub``); its paths are relative to ``base``.
 
-    ``root`` begins the places of errors. Raises AmiError ``ami.config``, also for what AWS would refuse.
+    ``root`` begins the places of errors. Raises AwsError ``ami.config``, also for what AWS would refuse.
     """
     from osbuild_core.exports.ami.validation import check
 
@@ -199,7 +199,7 @@ def parse(document: Any, base: Path, *, root: Place = (ROOT,)) -> Configuration:
     return configuration
 
 
-def _refusal(error: ValidationError, root: Place) -> AmiError:
+def _refusal(error: ValidationError, root: Place) -> AwsError:
     first, *others = error.errors(include_url=False, include_input=False, include_context=False)
     place = (*root, *(part for part in first["loc"] if part != "[key]"))
     message, hint = first["msg"].removeprefix("Value error, "), None
@@ -215,7 +215,7 @@ def _refusal(error: ValidationError, root: Place) -> AmiError:
         hint = "like '123456789012', 'aws-cn:123456789012' or the ARN of an organization"
     if others:
         message += f" (and {len(others)} more)"
-    return AmiError(
+    return AwsError(
         message[:1].lower() + message[1:],
         code="ami.config",
         place=place,

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from osbuild_core.exports.ami.errors import AmiError
+from osbuild_core.exports.aws.errors import AwsError
 
 _TAG = "tag:yaml.org,2002:"
 _CORE = (
@@ -61,19 +61,19 @@ _Loader.add_constructor(_TAG + "int", _Loader._integer)
 
 
 def read_text(path: Path, code: str) -> str:
-    """Return the text of ``path``. Raises AmiError ``code``."""
+    """Return the text of ``path``. Raises AwsError ``code``."""
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
         hint = "is the path right, and readable for you?"
-        raise AmiError(f"cannot read {path}: {error.strerror}", code=code, hint=hint) from error
+        raise AwsError(f"cannot read {path}: {error.strerror}", code=code, hint=hint) from error
     except ValueError as error:
         message = f"cannot read {path}: it is not UTF-8 text"
-        raise AmiError(message, code=code, hint="save it as UTF-8") from error
+        raise AwsError(message, code=code, hint="save it as UTF-8") from error
 
 
 def parse(text: str, name: str, code: str) -> Any:
-    """Return the document in ``text``; ``name`` is in the error. Raises AmiError ``code`` with line and column."""
+    """Return the document in ``text``; ``name`` is in the error. Raises AwsError ``code`` with line and column."""
     where = name
     try:
         return yaml.load(text, _Loader)
@@ -85,34 +85,34 @@ def parse(text: str, name: str, code: str) -> Any:
         reason = "it is nested too deeply"
     except (yaml.YAMLError, ValueError) as error:
         reason = " ".join(str(error).split())
-    raise AmiError(
+    raise AwsError(
         f"{where}: not valid YAML: {reason}", code=code, hint="quote what YAML may take for something else"
     )
 
 
 def read_mapping(path: Path | None) -> dict[str, Any]:
-    """Return the variables in the file ``path``. Raises AmiError ``ami.mapping``."""
+    """Return the variables in the file ``path``. Raises AwsError ``ami.mapping``."""
     if path is None:
         return {}
     found = parse(read_text(path, "ami.mapping"), str(path), "ami.mapping")
     if found is None:
         return {}
     if not isinstance(found, dict):
-        raise AmiError(
+        raise AwsError(
             f"{path}: it is no mapping of names to values", code="ami.mapping", hint="like: version: '1.2'"
         )
     return {str(key): value for key, value in found.items()}
 
 
 def substitute(text: str, variables: Mapping[str, Any], name: str) -> str:
-    """Return ``text`` with ``$name`` and ``${name}`` replaced. Raises AmiError ``ami.mapping``."""
+    """Return ``text`` with ``$name`` and ``${name}`` replaced. Raises AwsError ``ami.mapping``."""
     template = Template(text)
     try:
         return template.substitute(variables)
     except KeyError as error:
         variable = str(error.args[0])
         line = _line_of(template, variable)
-        raise AmiError(
+        raise AwsError(
             f"{name}:{line}: the variable ${variable} is not set",
             code="ami.mapping",
             hint="give it in the file of --config-mapping; a dollar sign itself is written $$",
@@ -120,7 +120,7 @@ def substitute(text: str, variables: Mapping[str, Any], name: str) -> str:
     except ValueError as error:
         match = next((m for m in template.pattern.finditer(text) if m["invalid"] is not None), None)
         line = text.count("\n", 0, match.start()) + 1 if match else 1
-        raise AmiError(
+        raise AwsError(
             f"{name}:{line}: a $ is not followed by a name",
             code="ami.mapping",
             hint="write $$ for a dollar sign",

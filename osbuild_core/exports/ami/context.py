@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osbuild_core.exports.ami import events
-from osbuild_core.exports.ami.errors import AmiError, of_aws
-from osbuild_core.exports.ami.names import SOURCE_PREFIX, snapshot_name, tag_list
-from osbuild_core.exports.ami.regions import Pace, from_aws
-from osbuild_core.exports.ami.source import Scan, Source
-from osbuild_core.exports.ami.state import State
+from osbuild_core.exports.ami.names import ROOT, SOURCE_PREFIX, snapshot_name
+from osbuild_core.exports.ami.source import Source
+from osbuild_core.exports.aws.errors import AwsError, from_aws, of_aws
+from osbuild_core.exports.aws.file import Scan
+from osbuild_core.exports.aws.pace import Pace
+from osbuild_core.exports.aws.state import State, default_state_dir
+from osbuild_core.exports.aws.tags import tag_list
+from osbuild_core.exports.s3.bucket import Bucket
 
 if TYPE_CHECKING:
-    from osbuild_core.exports.ami.clients import Clients
     from osbuild_core.exports.ami.config import Configuration, Image
+    from osbuild_core.exports.aws.clients import Clients
 
 
 class Context:
@@ -37,7 +40,7 @@ class Context:
         state_dir: Path | None = None,
         pace: Pace | None = None,
     ) -> None:
-        """Raises AmiError ``ami.config`` or ``ami.mapping``."""
+        """Raises AwsError ``ami.config`` or ``ami.mapping``."""
         self._bind(
             load_configuration(conf_path, conf_template_mapping_path), clients, on_event, state_dir, pace
         )
@@ -66,12 +69,13 @@ class Context:
         pace: Pace | None,
     ) -> None:
         self.configuration = configuration
-        self.state = State(state_dir)
+        self.state = State(state_dir or default_state_dir("ami"))
         self.pace = pace or Pace()
         self._given_clients = clients
         self._sink = on_event or events.ignore
         self._lock = threading.RLock()
         self._scans: dict[int, Scan] = {}
+        self._buckets: dict[str, Bucket] = {}
         self._only: str | None = None
 
     def __enter__(self) -> Context:
@@ -98,7 +102,7 @@ class Context:
         return limited
 
     def selected(self, group: str | None = None) -> dict[str, Image]:
-        """Return the images that a command is for, those of ``group`` where one is named. Raises AmiError."""
+        """Return the images that a command is for, those of ``group`` where one is named. Raises AwsError."""
         images = self.configuration.selected(group)
         return {name: image for name, image in images.items() if self._only in (None, name)}
 
@@ -112,13 +116,13 @@ class Context:
         """What makes the clients of AWS's services."""
         if self._given_clients is not None:
             return self._given_clients
-        from osbuild_core.exports.ami.clients import BotoClients
+        from osbuild_core.exports.aws.clients import BotoClients
 
         return BotoClients()
 
     @cached_property
     def source(self) -> Source:
-        """The image. Raises AmiError ``ami.source``."""
+        """The image. Raises AwsError ``aws.source``."""
         wanted = self.configuration.source
         return Source(wanted.path, self.state, image_format=wanted.format)
 
@@ -135,14 +139,14 @@ class Context:
 
     @cached_property
     def method(self) -> str:
-        """The way up, ``s3`` or ``ebs``. Raises AmiError where there is none."""
+        """The way up, ``s3`` or ``ebs``. Raises AwsError where there is none."""
         configuration = self.configuration
         if configuration.upload is None:
             chosen = "ebs" if configuration.s3 is None else "s3"
         else:
             chosen = configuration.upload
         if chosen == "ebs" and self.source.format != "raw":
-            raise AmiError(
+            raise AwsError(
                 f"a {self.source.format} image needs a bucket",
                 code="ami.config",
                 hint="give s3: bucket_name, or convert it: qemu-img convert -O raw",
@@ -159,7 +163,7 @@ class Context:
             from osbuild_core.exports.ami.ebs import BLOCK
 
             return self.scan(BLOCK).sha256
-        from osbuild_core.exports.ami.s3 import part_size
+        from osbuild_core.exports.s3.parts import part_size
 
         return self.scan(part_size(self.source.size)).sha256
 
@@ -190,11 +194,20 @@ class Context:
             kms_key_id=image.kms_key_id,
         )
 
+    def bucket(self, name: str) -> Bucket:
+        """Return the bucket ``name``, which is asked for once where it is."""
+        with self._lock:
+            found = self._buckets.get(name)
+            if found is None:
+                place = (ROOT, "s3", "bucket_name")
+                found = self._buckets[name] = Bucket(self.clients, name, home=self.home_region, place=place)
+            return found
+
     @cached_property
     def home_region(self) -> str:
         """A region to ask what concerns the whole account: the default one, else the first of an image.
 
-        Raises AmiError ``ami.region`` where there is none.
+        Raises AwsError ``aws.region`` where there is none.
         """
         region = self.clients.default_region
         if region:
@@ -202,9 +215,9 @@ class Context:
         for image in self.configuration.images.values():
             if image.regions:
                 return image.regions[0]
-        raise AmiError(
+        raise AwsError(
             "no AWS region is set",
-            code="ami.region",
+            code="aws.region",
             hint="set AWS_DEFAULT_REGION, a region in the profile, or regions of an image",
         )
 
@@ -215,7 +228,7 @@ class Context:
 
     @cached_property
     def account(self) -> str:
-        """The number of the account. Raises AmiError."""
+        """The number of the account. Raises AwsError."""
         try:
             return str(self.clients("sts", self.home_region).get_caller_identity()["Account"])
         except Exception as error:
@@ -225,13 +238,13 @@ class Context:
 
 
 def load_configuration(path: Path, mapping: Path | None) -> Configuration:
-    """Return the configuration of files. Raises AmiError, also where pydantic is missing."""
+    """Return the configuration of files. Raises AwsError, also where pydantic is missing."""
     try:
         from osbuild_core.exports.ami.config import load
     except ImportError as error:
         if error.name and error.name.startswith("osbuild_core"):
             raise
-        raise AmiError(
+        raise AwsError(
             f"{error.name} is not installed", code="ami.pydantic", hint="pip install 'osbuild-core[aws]'"
         ) from error
     return load(path, mapping)

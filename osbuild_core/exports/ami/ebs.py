@@ -12,12 +12,13 @@ import itertools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from osbuild_core.exports.ami import journal
-from osbuild_core.exports.ami.errors import AmiError, aws_code, of_aws
 from osbuild_core.exports.ami.events import RegionState, UploadFinished, UploadProgress, UploadStarted, Warned
-from osbuild_core.exports.ami.names import DIRECT_UPLOAD, SHA256_TAG, client_token, tag_list, tag_mapping
-from osbuild_core.exports.ami.regions import from_aws, wait_for
-from osbuild_core.exports.ami.source import ZERO, Scan, known_blocks
-from osbuild_core.exports.ami.workers import for_each
+from osbuild_core.exports.ami.names import DIRECT_UPLOAD, SHA256_TAG, client_token
+from osbuild_core.exports.aws.errors import AwsError, aws_code, from_aws, of_aws
+from osbuild_core.exports.aws.file import ZERO, Scan, known_blocks
+from osbuild_core.exports.aws.pace import wait_for
+from osbuild_core.exports.aws.tags import tag_list, tag_mapping
+from osbuild_core.exports.aws.workers import for_each
 
 if TYPE_CHECKING:
     from osbuild_core.exports.ami.context import Context
@@ -55,7 +56,7 @@ def upload(
 ) -> str:
     """Write the image into a snapshot with the tag ``Name`` ``name``; return its id. It may still be pending.
 
-    ``adopt`` is a snapshot of that name which somebody began. Raises AmiError.
+    ``adopt`` is a snapshot of that name which somebody began. Raises AwsError.
     """
     scan = context.scan(BLOCK)
     left = journal.read(context.state, region, name)
@@ -86,7 +87,7 @@ def upload(
             context.emit(RegionState(region, "starting the upload anew", name))
             journal.remove(context.state, region, name)
             left, adopt, generation = None, None, generation + 1
-    raise AmiError(
+    raise AwsError(
         f"cannot upload to {region}: no snapshot stays open",
         code="ami.snapshot",
         hint="see the snapshots' state",
@@ -185,7 +186,7 @@ def changed_blocks(scan: Scan, base: tuple[bytes, ...] | None, *, everything: bo
 def _write(
     context: Context, book: journal.Journal, scan: Scan, base: _Base, *, everything: bool, adopted: bool
 ) -> None:
-    """Send the blocks that the journal lacks, then complete the snapshot. Raises AmiError, _Gone."""
+    """Send the blocks that the journal lacks, then complete the snapshot. Raises AwsError, _Gone."""
     header = book.header
     everything = everything or (bool(base.id) and base.blocks is None)
     wanted = changed_blocks(scan, base.blocks, everything=everything)
@@ -243,7 +244,7 @@ def _put_all(context: Context, book: journal.Journal, scan: Scan, missing: list[
     for_each(missing, put, count=count, pace=context.pace)
 
 
-def _settle(context: Context, header: journal.Header, failure: AmiError, *, timeout: float) -> None:
+def _settle(context: Context, header: journal.Header, failure: AwsError, *, timeout: float) -> None:
     """Find out what a refusal means. Returns where the snapshot is completed all the same.
 
     Raises _Gone where it has failed or is not there, ``failure`` where it is still open.
@@ -264,8 +265,8 @@ def _settle(context: Context, header: journal.Header, failure: AmiError, *, time
 
     try:
         now = wait_for(state, pace=context.pace, timeout=timeout, what=header.snapshot)
-    except AmiError as error:
-        if error.code == "ami.timeout":
+    except AwsError as error:
+        if error.code == "aws.timeout":
             raise failure from None
         raise
     if now == "error":

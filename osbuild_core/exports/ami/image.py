@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from osbuild_core.exports.ami.errors import AmiError
+from osbuild_core.exports.aws.errors import AwsError
 
 if TYPE_CHECKING:
     from osbuild_core.exports.ami.config import Image as ImageConfiguration
@@ -20,11 +20,11 @@ class ImageInfo(NamedTuple):
 
 
 class Image:
-    """An image of the configuration of ``context``. Its methods raise AmiError where a region fails."""
+    """An image of the configuration of ``context``. Its methods raise AwsError where a region fails."""
 
     def __init__(self, context: Context, image_name: str) -> None:
         if image_name not in context.configuration.images:
-            raise AmiError(
+            raise AwsError(
                 f"there is no image {image_name!r}",
                 code="ami.config",
                 hint=f"there are: {', '.join(context.configuration.images)}",

@@ -16,8 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from osbuild_core.exports.ami.errors import AmiError
-from osbuild_core.exports.ami.state import HINT, State
+from osbuild_core.exports.aws.errors import AwsError
+from osbuild_core.exports.aws.state import HINT, State
 
 KIND = "uploads"
 _RECORD = struct.Struct("<I32s")
@@ -106,11 +106,11 @@ class Journal:
             os.fsync(self._file.fileno())
             partial.replace(path)
         except OSError as error:
-            raise AmiError(f"cannot write {path}: {error.strerror}", code="ami.state", hint=HINT) from error
+            raise AwsError(f"cannot write {path}: {error.strerror}", code="aws.state", hint=HINT) from error
 
     @classmethod
     def create(cls, state: State, header: Header, blocks: dict[int, bytes]) -> Journal:
-        """Return the journal of the upload that ``header`` is about. Raises AmiError."""
+        """Return the journal of the upload that ``header`` is about. Raises AwsError."""
         return cls(state.file(KIND, _file_name(header.region, header.name)), header, blocks)
 
     def add(self, index: int, digest: bytes) -> None:
@@ -125,8 +125,8 @@ class Journal:
                     os.fsync(self._file.fileno())
                     self._unsynced, self._synced = 0, now
             except OSError as error:
-                raise AmiError(
-                    f"cannot write the journal: {error.strerror}", code="ami.state", hint=HINT
+                raise AwsError(
+                    f"cannot write the journal: {error.strerror}", code="aws.state", hint=HINT
                 ) from error
 
     def seal(self) -> None:

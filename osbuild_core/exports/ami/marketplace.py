@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from osbuild_core.exports.ami.errors import AmiError, aws_code, of_aws
 from osbuild_core.exports.ami.names import client_token
-from osbuild_core.exports.ami.regions import from_aws
+from osbuild_core.exports.aws.errors import AwsError, aws_code, from_aws, of_aws
 
 if TYPE_CHECKING:
     from osbuild_core.exports.ami.config import Marketplace
@@ -55,7 +54,7 @@ class ImageMarketplace:
     def __init__(self, context: Context, image_name: str) -> None:
         conf = context.configuration.images[image_name].marketplace
         if conf is None:
-            raise AmiError(
+            raise AwsError(
                 "it has no marketplace",
                 code="ami.config",
                 hint="add marketplace to the image",
@@ -68,7 +67,7 @@ class ImageMarketplace:
     def request_new_version(self, image_id: str) -> str | None:
         """Ask for a version with ``image_id``; return the id of the change, None where there is such a version.
 
-        AWS takes hours for it: that is not waited for. Raises AmiError.
+        AWS takes hours for it: that is not waited for. Raises AwsError.
         """
         conf = self.conf
         client = self._context.clients("marketplace-catalog", REGION)
@@ -92,9 +91,9 @@ class ImageMarketplace:
             if not from_aws(error):
                 raise
             if aws_code(error) == "ResourceInUseException":
-                raise AmiError(
+                raise AwsError(
                     f"another change of the product {conf.entity_id} is going on",
-                    code="ami.busy",
+                    code="aws.busy",
                     hint="run again when AWS has finished it",
                     place=self._place,
                     retryable=True,

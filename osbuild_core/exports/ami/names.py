@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 ROOT = "awspub"
@@ -65,18 +65,3 @@ def kms_key(key: str | None, region: str) -> str | None:
 def client_token(*parts: Any) -> str:
     """Return a token (64 characters) that is the same for the same request, and only for that."""
     return digest(json.dumps(parts, sort_keys=True, default=str))
-
-
-def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    """Return ``tags`` as the EC2 API takes them."""
-    return [{"Key": key, "Value": value} for key, value in tags.items()]
-
-
-def tag_specification(kind: str, tags: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return ``TagSpecifications`` for a request that makes a ``kind`` (``image``, ``snapshot``)."""
-    return [{"ResourceType": kind, "Tags": tag_list(tags)}]
-
-
-def tag_mapping(tags: Iterable[Mapping[str, str]] | None) -> dict[str, str]:
-    """Return the tags in an answer of the EC2 API as a mapping."""
-    return {tag["Key"]: tag["Value"] for tag in tags or ()}

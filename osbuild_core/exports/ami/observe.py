@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from osbuild_core.exports.ami.errors import AmiError
-from osbuild_core.exports.ami.names import DIRECT_UPLOAD, tag_mapping
+from osbuild_core.exports.ami.names import DIRECT_UPLOAD
+from osbuild_core.exports.aws.errors import AwsError
+from osbuild_core.exports.aws.tags import tag_mapping
 
 FILTER_VALUES = 200
 """Values that a filter of the EC2 API takes."""
@@ -124,10 +125,10 @@ def found_snapshot(facts: dict[str, Any]) -> FoundSnapshot:
     )
 
 
-def duplicate(name: str, found: tuple[FoundImage, ...], region: str) -> AmiError:
+def duplicate(name: str, found: tuple[FoundImage, ...], region: str) -> AwsError:
     """Return the error for several images of one name."""
     ids = ", ".join(sorted(image.id for image in found))
-    return AmiError(
+    return AwsError(
         f"{len(found)} images in {region} have this name: {ids}",
         code="ami.duplicate-image",
         hint="deregister all but one",

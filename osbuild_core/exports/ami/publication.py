@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from osbuild_core.exports.ami import ssm
 from osbuild_core.exports.ami.changes import Changes, Record
-from osbuild_core.exports.ami.errors import FATAL, AmiError, of_aws
 from osbuild_core.exports.ami.events import RegionFailed, RegionState, Warned
 from osbuild_core.exports.ami.marketplace import PARTITION, REGION, ImageMarketplace
 from osbuild_core.exports.ami.observe import FoundImage
-from osbuild_core.exports.ami.regions import from_aws, in_each
+from osbuild_core.exports.ami.regions import in_each
 from osbuild_core.exports.ami.registration import missing, wait_available
 from osbuild_core.exports.ami.run import all_failures
 from osbuild_core.exports.ami.sharing import EVERYBODY, check_public_access, grants, share, unshare
 from osbuild_core.exports.ami.sns import SNSNotification, regions_of
 from osbuild_core.exports.ami.survey import Survey, look
+from osbuild_core.exports.aws.errors import FATAL, AwsError, from_aws, of_aws
 
 if TYPE_CHECKING:
     from osbuild_core.exports.ami.config import Image
@@ -28,7 +28,7 @@ _Work = Callable[[Any, str, str, "Image", FoundImage], list[str]]
 def publish_images(context: Context, group: str | None = None) -> Changes:
     """Publish the images, as far as their configuration says so; temporary ones never.
 
-    An image that is missing in a region is an error of that region. Raises AmiError for what concerns all.
+    An image that is missing in a region is an error of that region. Raises AwsError for what concerns all.
     """
     survey = look(context, group)
     record = Record()
@@ -82,11 +82,11 @@ def _each_image(
             try:
                 done = work(client, region, name, images[name], one)
             except Exception as error:
-                if not isinstance(error, AmiError) and not from_aws(error):
+                if not isinstance(error, AwsError) and not from_aws(error):
                     raise
                 place = ("awspub", "images", name)
                 failure = of_aws(error, "change the image", region=region, place=place)
-                if failure.code in FATAL or failure.code == "ami.stopped":
+                if failure.code in FATAL or failure.code == "aws.stopped":
                     raise failure from error
                 failed.add((region, name))
                 _fail(context, record, region, failure)
@@ -104,7 +104,7 @@ def _each_image(
     return failed
 
 
-def _fail(context: Context, record: Record, region: str, error: AmiError) -> None:
+def _fail(context: Context, record: Record, region: str, error: AwsError) -> None:
     record.failed(region, error)
     context.emit(RegionFailed(region, error.code, error.detail))
 
@@ -120,11 +120,11 @@ def _offer(
             hint = f"add it to regions, since the Marketplace takes images from {REGION} only"
             place = ("awspub", "images", name, "marketplace")
             text = f"the image is not in {REGION}"
-            _fail(context, record, REGION, AmiError(text, code="ami.marketplace", hint=hint, place=place))
+            _fail(context, record, REGION, AwsError(text, code="ami.marketplace", hint=hint, place=place))
         return
     try:
         change = ImageMarketplace(context, name).request_new_version(there[REGION].id)
-    except AmiError as error:
+    except AwsError as error:
         if error.code in FATAL:
             raise
         _fail(context, record, REGION, error)
@@ -157,7 +157,7 @@ def unpublish_images(context: Context, group: str | None = None, *, shares: bool
     """Take back what can be: images and snapshots are no longer public, SSM parameters that name them go.
 
     With ``shares`` they are also closed to those that the configuration shares them with. A version in the
-    Marketplace and a notification stay. That there is no image is no error. Raises AmiError for what concerns
+    Marketplace and a notification stay. That there is no image is no error. Raises AwsError for what concerns
     all.
     """
     survey = look(context, group)

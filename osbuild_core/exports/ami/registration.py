@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from osbuild_core.exports.ami.drift import missing_tags, wanted_deprecation
-from osbuild_core.exports.ami.errors import AmiError, aws_code, of_aws
-from osbuild_core.exports.ami.names import tag_list, tag_specification
 from osbuild_core.exports.ami.observe import FoundImage, find_images
-from osbuild_core.exports.ami.regions import Pace, from_aws, wait_for
+from osbuild_core.exports.aws.errors import AwsError, aws_code, from_aws, of_aws
+from osbuild_core.exports.aws.pace import Pace, wait_for
+from osbuild_core.exports.aws.tags import tag_list, tag_specification
 
 if TYPE_CHECKING:
     from osbuild_core.exports.ami.config import Image as ImageConfiguration
@@ -84,8 +84,8 @@ def register(pace: Pace, client: Any, request: Mapping[str, Any], region: str) -
     # What was just made may not be seen for a while.
     try:
         return wait_for(made, pace=pace, timeout=UNSEEN_SECONDS, what=name)
-    except AmiError as error:
-        if error.code == "ami.timeout":
+    except AwsError as error:
+        if error.code == "aws.timeout":
             raise failure from None
         raise
 
@@ -109,7 +109,7 @@ def set_right(
 def wait_available(pace: Pace, client: Any, region: str, images: Iterable[FoundImage | str]) -> None:
     """Wait until the images are available, with one request for them: before that they cannot be changed.
 
-    Those that are known to be available are not asked for. Raises AmiError.
+    Those that are known to be available are not asked for. Raises AwsError.
     """
     wanted = [
         one if isinstance(one, str) else one.id
@@ -132,7 +132,7 @@ def wait_available(pace: Pace, client: Any, region: str, images: Iterable[FoundI
         for one in found:
             if one["State"] in ("failed", "error", "invalid", "deregistered"):
                 said = one.get("StateReason", {}).get("Message") or one["State"]
-                raise AmiError(
+                raise AwsError(
                     f"{one['ImageId']} in {region} failed: {said}",
                     code="ami.image",
                     hint="deregister it, and run again",
@@ -152,7 +152,7 @@ def deprecate(client: Any, image_id: str, image: ImageConfiguration) -> None:
 
 
 def deregister(client: Any, image_id: str, region: str) -> None:
-    """Remove an image; that it is gone already is as good. Raises AmiError."""
+    """Remove an image; that it is gone already is as good. Raises AwsError."""
     try:
         client.deregister_image(ImageId=image_id)
     except Exception as error:
@@ -162,9 +162,9 @@ def deregister(client: Any, image_id: str, region: str) -> None:
             raise of_aws(error, f"deregister {image_id}", region=region) from error
 
 
-def missing(name: str, region: str) -> AmiError:
+def missing(name: str, region: str) -> AwsError:
     """Return the error for an image that should be there."""
-    return AmiError(
+    return AwsError(
         f"there is no such image in {region}",
         code="ami.missing-image",
         hint="make it first: osbuild-core ami create",

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from osbuild_core.exports.ami import journal
 from osbuild_core.exports.ami.changes import Changes, Record
-from osbuild_core.exports.ami.errors import AmiError, aws_code, of_aws
 from osbuild_core.exports.ami.events import RegionFailed, RegionState, Warned
-from osbuild_core.exports.ami.names import KEEP_TAG, REMOVAL_TAG, SHA256_TAG, tag_list
+from osbuild_core.exports.ami.names import KEEP_TAG, REMOVAL_TAG, SHA256_TAG
 from osbuild_core.exports.ami.observe import FoundImage, FoundSnapshot, find_images, find_snapshots
-from osbuild_core.exports.ami.regions import from_aws, in_each
+from osbuild_core.exports.ami.regions import in_each
 from osbuild_core.exports.ami.registration import deregister
 from osbuild_core.exports.ami.retention import superfluous
 from osbuild_core.exports.ami.run import all_failures
 from osbuild_core.exports.ami.s3 import S3
 from osbuild_core.exports.ami.survey import Survey, look
+from osbuild_core.exports.aws.errors import AwsError, aws_code, from_aws, of_aws
+from osbuild_core.exports.aws.tags import tag_list
 
 if TYPE_CHECKING:
     from osbuild_core.exports.ami.context import Context
@@ -29,7 +30,7 @@ def cleanup_images(context: Context, group: str | None = None) -> Changes:
     """Remove temporary images and those that are too old, with their snapshots; public ones stay.
 
     Where all images of the configuration are temporary, the object in S3 goes as well, and uploads that were
-    not finished. Raises AmiError for what concerns all.
+    not finished. Raises AwsError for what concerns all.
     """
     survey = look(context, group)
     record = Record()
@@ -57,7 +58,7 @@ class _Cleaner:
         self.digests: set[str] = set()
 
     def clean(self, region: str) -> None:
-        """Remove what is to go in ``region``. Raises AmiError."""
+        """Remove what is to go in ``region``. Raises AwsError."""
         client = self._context.clients("ec2", region)
         going = [one for name, one in self._survey.observed[region].images.items() if name in self._temporary]
         going += self._too_old(client, region)
@@ -96,7 +97,7 @@ class _Cleaner:
             self._mark(client, found)
         try:
             deregister(client, found.id, region)
-        except AmiError:
+        except AwsError:
             if found.snapshot:
                 client.delete_tags(Resources=[found.snapshot], Tags=[{"Key": REMOVAL_TAG}])
             raise
@@ -108,7 +109,7 @@ class _Cleaner:
             client.create_tags(Resources=[found.snapshot], Tags=tag_list({REMOVAL_TAG: found.name}))
         except Exception as error:
             # Somebody else's, gone, or with all the tags that it may have: then it is found by its name, or stays.
-            if not from_aws(error) or of_aws(error, "").code != "ami.aws":
+            if not from_aws(error) or of_aws(error, "").code != "aws":
                 raise
 
     def _delete_snapshot(self, client: Any, region: str, snapshot: FoundSnapshot) -> None:

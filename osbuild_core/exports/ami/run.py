@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from osbuild_core.exports.ami import ebs, journal
 from osbuild_core.exports.ami.drift import image_tags
-from osbuild_core.exports.ami.errors import FATAL, AmiError, aws_code, of_aws
 from osbuild_core.exports.ami.events import RegionFailed, RegionState, Warned
 from osbuild_core.exports.ami.names import ROOT, kms_key
 from osbuild_core.exports.ami.planning import ImageStep, Key, Plan, SnapshotStep
-from osbuild_core.exports.ami.regions import from_aws, in_each
+from osbuild_core.exports.ami.regions import in_each
 from osbuild_core.exports.ami.registration import deprecate, register, registration, set_right, wait_available
 from osbuild_core.exports.ami.sharing import grants, share
 from osbuild_core.exports.ami.snapshot import Snapshot
 from osbuild_core.exports.ami.survey import Survey, look, plan_for, preflight, twice
 from osbuild_core.exports.ami.validation import check_dates
+from osbuild_core.exports.aws.errors import FATAL, AwsError, aws_code, from_aws, of_aws
 
 if TYPE_CHECKING:
     from osbuild_core.exports.ami.config import Image
@@ -37,7 +37,7 @@ class Result:
 
     images: Images = field(default_factory=dict)
     groups: Groups = field(default_factory=dict)
-    failed: dict[str, tuple[AmiError, ...]] = field(default_factory=dict)
+    failed: dict[str, tuple[AwsError, ...]] = field(default_factory=dict)
 
     @property
     def success(self) -> bool:
@@ -58,7 +58,7 @@ class Result:
             raise IncompleteError(self)
 
 
-class IncompleteError(AmiError):
+class IncompleteError(AwsError):
     """Some regions failed; ``result`` has what became of the others."""
 
     def __init__(self, result: Result) -> None:
@@ -74,7 +74,7 @@ class IncompleteError(AmiError):
         self.result = result
 
 
-def failure_document(errors: tuple[AmiError, ...]) -> dict[str, Any]:
+def failure_document(errors: tuple[AwsError, ...]) -> dict[str, Any]:
     """Return the errors of one region for JSON: the first, with the others inside."""
     first, *others = (
         {"code": e.code, "message": e.detail, "path": list(e.place), "hint": e.hint} for e in errors
@@ -92,7 +92,7 @@ def grouped(images: Images, configured: dict[str, Image], group: str | None) -> 
     return groups
 
 
-def make_result(survey: Survey, ids: Images, failed: dict[str, list[AmiError]], group: str | None) -> Result:
+def make_result(survey: Survey, ids: Images, failed: dict[str, list[AwsError]], group: str | None) -> Result:
     """Return the result, with regions in the order of the configuration."""
     images = {
         name: {region: ids[name][region] for region in survey.regions[name] if region in ids.get(name, {})}
@@ -112,7 +112,7 @@ def observed_ids(survey: Survey) -> Images:
     }
 
 
-def all_failures(survey: Survey) -> dict[str, list[AmiError]]:
+def all_failures(survey: Survey) -> dict[str, list[AwsError]]:
     """Return what went wrong while looking."""
     failed = {region: [error] for region, error in survey.failed.items()}
     for region, errors in twice(survey).items():
@@ -127,7 +127,7 @@ def list_images(context: Context, group: str | None = None) -> Result:
 
 
 def plan_images(context: Context, group: str | None = None) -> Plan:
-    """Return what :func:`create_images` would do; nothing is changed. Raises AmiError."""
+    """Return what :func:`create_images` would do; nothing is changed. Raises AwsError."""
     preflight(context, group)
     survey = look(context, group, with_snapshots=True)
     return plan_for(context, survey)
@@ -136,7 +136,7 @@ def plan_images(context: Context, group: str | None = None) -> Plan:
 def create_images(context: Context, group: str | None = None) -> Result:
     """Make what is missing in any region; what failed is in the result.
 
-    Raises AmiError for what concerns all of it: the image, the credentials, the upload.
+    Raises AwsError for what concerns all of it: the image, the credentials, the upload.
     """
     uefi_data = preflight(context, group)
     survey = look(context, group, with_snapshots=True)
@@ -167,7 +167,7 @@ def create_images(context: Context, group: str | None = None) -> Result:
 
 
 def _lay_ground(
-    context: Context, survey: Survey, failed: dict[str, list[AmiError]]
+    context: Context, survey: Survey, failed: dict[str, list[AwsError]]
 ) -> tuple[Plan, dict[Key, str]]:
     """Make the snapshots that the others are copied from; return the plan and their ids.
 
@@ -180,9 +180,9 @@ def _lay_ground(
         for origin in plan.origins:
             try:
                 ids[origin.key] = _obtain(context, survey, origin)
-            except AmiError as error:
+            except AwsError as error:
                 left = survey.observed.keys() - avoid - {origin.region}
-                elsewhere = error.code in ("ami.denied", "ami.credentials-invalid", "ami.unreachable")
+                elsewhere = error.code in ("aws.denied", "aws.credentials-invalid", "aws.unreachable")
                 if origin.action != "upload" or not left or not elsewhere:
                     raise
                 failed.setdefault(origin.region, []).append(error)
@@ -253,23 +253,23 @@ class _Region:
         self._origins = origins
         self._uefi_data = uefi_data
 
-    def carry_out(self, region: str) -> tuple[dict[str, str], list[AmiError]]:
+    def carry_out(self, region: str) -> tuple[dict[str, str], list[AwsError]]:
         """Do what the plan has for ``region``; return {image: id} and the errors of single images."""
         context = self._context
         snapshots = self._snapshots(region)
         made: dict[str, str] = {}
-        errors: list[AmiError] = []
+        errors: list[AwsError] = []
         steps = [step for step in self._plan.images if step.region == region]
 
         def attempt(step: ImageStep, what: Callable[[], None]) -> None:
             try:
                 what()
             except Exception as error:
-                if not isinstance(error, AmiError) and not from_aws(error):
+                if not isinstance(error, AwsError) and not from_aws(error):
                     raise
                 place = ("awspub", "images", step.name)
                 failure = of_aws(error, "set up the image", region=region, place=place)
-                if failure.code in FATAL or failure.code == "ami.stopped":
+                if failure.code in FATAL or failure.code == "aws.stopped":
                     raise failure from error
                 errors.append(failure)
                 context.emit(RegionFailed(region, failure.code, failure.detail))
@@ -285,7 +285,7 @@ class _Region:
             there = self._survey.observed[region].images
             new = [there.get(step.name, made[step.name]) for step in unfinished]
             wait_available(context.pace, client, region, new)
-        except AmiError as error:
+        except AwsError as error:
             return made, [*errors, error]
         for step in unfinished:
             attempt(step, functools.partial(self._finish, step, made[step.name], snapshots))

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from osbuild_core.exports.ami.errors import FATAL, AmiError, of_aws
-from osbuild_core.exports.ami.regions import from_aws
+from osbuild_core.exports.aws.errors import FATAL, AwsError, from_aws, of_aws
 
 
 class Grants(NamedTuple):
@@ -129,7 +128,7 @@ def unshare(client: Any, image_id: str, snapshot_id: str, unwanted: Grants) -> G
 
 
 def check_public_access(client: Any, region: str) -> None:
-    """Raise AmiError ``ami.public-access-blocked`` where the account lets nothing become public in ``region``.
+    """Raise AwsError ``ami.public-access-blocked`` where the account lets nothing become public in ``region``.
 
     Whoever may not ask learns it from the attempt. ``client`` is one that does not try again.
     """
@@ -148,7 +147,7 @@ def check_public_access(client: Any, region: str) -> None:
                 raise failure from error
             continue
         if state.startswith("block-"):
-            raise AmiError(
+            raise AwsError(
                 f"public {what} are blocked in {region} ({state})",
                 code="ami.public-access-blocked",
                 hint=f"an administrator may allow them: aws ec2 disable-{what[:-1]}-block-public-access",

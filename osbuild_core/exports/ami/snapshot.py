@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from osbuild_core.exports.ami.errors import AmiError, aws_code, is_transient, of_aws
 from osbuild_core.exports.ami.events import RegionState
-from osbuild_core.exports.ami.names import client_token, tag_list, tag_mapping, tag_specification
+from osbuild_core.exports.ami.names import client_token
 from osbuild_core.exports.ami.observe import find_snapshots, found_snapshot, observe
-from osbuild_core.exports.ami.regions import from_aws, in_each, wait_for
+from osbuild_core.exports.ami.regions import in_each
+from osbuild_core.exports.aws.errors import AwsError, aws_code, from_aws, is_transient, of_aws
+from osbuild_core.exports.aws.pace import wait_for
+from osbuild_core.exports.aws.tags import tag_list, tag_mapping, tag_specification
 
 if TYPE_CHECKING:
     from osbuild_core.exports.ami.context import Context
@@ -42,7 +44,7 @@ class Snapshot:
     def create(self, ec2client: Any, snapshot_name: str, *, kms_key_id: str | None = None) -> str:
         """Return the id of the snapshot of that name, made from the object in S3 where there is none.
 
-        It is completed, tagged and in the client's region. Raises AmiError.
+        It is completed, tagged and in the client's region. Raises AwsError.
         """
         region = ec2client.meta.region_name
         found = observe(ec2client, (), [snapshot_name]).snapshots.get(snapshot_name)
@@ -120,7 +122,7 @@ class Snapshot:
         return str(answer["ImportTaskId"])
 
     def check_role(self) -> None:
-        """Raise AmiError ``ami.role`` where EC2 has no role to read the bucket with; who may not ask, finds out."""
+        """Raise AwsError ``ami.role`` where EC2 has no role to read the bucket with; who may not ask, finds out."""
         context = self._context
         role = context.configuration.s3.import_role if context.configuration.s3 else ""
         try:
@@ -129,7 +131,7 @@ class Snapshot:
             if not from_aws(error):
                 raise
             if aws_code(error) in ("NoSuchEntity", "NoSuchEntityException"):
-                raise AmiError(
+                raise AwsError(
                     f"there is no role {role!r}, with which EC2 would read the image",
                     code="ami.role",
                     hint="create it as the documentation of VM Import says, or name another one",
@@ -143,7 +145,7 @@ class Snapshot:
                 status, detail = _status(task), task.get("SnapshotTaskDetail", {})
                 if status in _DEAD:
                     said = detail.get("StatusMessage") or status
-                    raise AmiError(
+                    raise AwsError(
                         f"the import {task_id} in {region} failed: {said}",
                         code="ami.import",
                         hint="check the image's format and the role's access to the bucket",
@@ -205,14 +207,14 @@ class Snapshot:
     def copy(self, snapshot_name: str, source_region: str, destination_regions: list[str]) -> dict[str, str]:
         """Copy a snapshot to regions, where it is not there yet; return {region: id} of all, completed.
 
-        Raises the AmiError of the first region that failed, when all others are done.
+        Raises the AwsError of the first region that failed, when all others are done.
         """
         context = self._context
         origin = observe(context.clients("ec2", source_region), (), [snapshot_name]).snapshots.get(
             snapshot_name
         )
         if origin is None:
-            raise AmiError(
+            raise AwsError(
                 f"{source_region} has no snapshot {snapshot_name}",
                 code="ami.snapshot",
                 hint="create it first",
@@ -236,7 +238,7 @@ class Snapshot:
         return outcomes.results
 
     def wait(self, client: Any, region: str, snapshots: Mapping[str, str]) -> None:
-        """Wait until all of {name: id} are completed, with one request for them. Raises AmiError."""
+        """Wait until all of {name: id} are completed, with one request for them. Raises AwsError."""
         wanted = list(dict.fromkeys(snapshots.values()))
         if not wanted:
             return
@@ -264,10 +266,10 @@ class Snapshot:
 
     @staticmethod
     def _give_up(client: Any, region: str, facts: Mapping[str, Any]) -> None:
-        """Delete a snapshot that failed, so that the next run begins anew. Raises AmiError."""
+        """Delete a snapshot that failed, so that the next run begins anew. Raises AwsError."""
         client.delete_snapshot(SnapshotId=facts["SnapshotId"])
         said = facts.get("StateMessage") or "no reason is given"
-        raise AmiError(
+        raise AwsError(
             f"the snapshot {facts['SnapshotId']} in {region} failed: {said}",
             code="ami.snapshot",
             hint="run again to make a new one",

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from osbuild_core.exports.ami.errors import of_aws
 from osbuild_core.exports.ami.events import RegionState
-from osbuild_core.exports.ami.names import SENT_TAG, digest, tag_list
-from osbuild_core.exports.ami.regions import from_aws
+from osbuild_core.exports.ami.names import SENT_TAG, digest
+from osbuild_core.exports.aws.errors import from_aws, of_aws
+from osbuild_core.exports.aws.tags import tag_list
 
 if TYPE_CHECKING:
     from osbuild_core.exports.ami.config import Sns
@@ -54,7 +54,7 @@ class SNSNotification:
     def publish(self, found: FoundImage | None, images: dict[str, str]) -> list[str]:
         """Send what applies here and was not sent yet; return what was sent.
 
-        ``found`` is the image in this region, ``images`` are {region: id} of it everywhere. Raises AmiError.
+        ``found`` is the image in this region, ``images`` are {region: id} of it everywhere. Raises AwsError.
         """
         sent = []
         for index, topic, notification in self._context.configuration.images[self._image_name].topics():

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from osbuild_core.exports.ami.errors import aws_code
-from osbuild_core.exports.ami.names import tag_list
+from osbuild_core.exports.aws.errors import aws_code
+from osbuild_core.exports.aws.tags import tag_list
 
 if TYPE_CHECKING:
     from osbuild_core.exports.ami.config import SsmParameter

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from osbuild_core.exports.ami import journal
 from osbuild_core.exports.ami.drift import Drift, compare, image_tags
-from osbuild_core.exports.ami.errors import AmiError, of_aws
 from osbuild_core.exports.ami.events import RegionFailed, Warned
 from osbuild_core.exports.ami.names import ROOT
 from osbuild_core.exports.ami.observe import Observed, duplicate, observe
 from osbuild_core.exports.ami.planning import Plan, WantedImage, make_plan
-from osbuild_core.exports.ami.regions import from_aws, in_each
+from osbuild_core.exports.ami.regions import in_each
 from osbuild_core.exports.ami.sharing import grants
 from osbuild_core.exports.ami.validation import check_regions, check_sizes, read_uefi_data
+from osbuild_core.exports.aws.errors import AwsError, from_aws, of_aws
 
 if TYPE_CHECKING:
     from osbuild_core.exports.ami.config import Image
@@ -35,12 +35,12 @@ class Survey(NamedTuple):
     images: dict[str, Image]
     regions: dict[str, tuple[str, ...]]
     observed: dict[str, Observed]
-    failed: dict[str, AmiError]
+    failed: dict[str, AwsError]
     account: AccountRegions
 
 
 def account_regions(context: Context) -> AccountRegions:
-    """Return the regions that there are. Raises AmiError."""
+    """Return the regions that there are. Raises AwsError."""
     try:
         found = context.clients("ec2", context.home_region).describe_regions(AllRegions=True)["Regions"]
     except Exception as error:
@@ -48,7 +48,7 @@ def account_regions(context: Context) -> AccountRegions:
             raise
         failure = of_aws(error, "list the regions", region=context.home_region)
         wrong = (
-            _unknown_home(context) if failure.code in ("ami.unreachable", "ami.credentials-invalid") else None
+            _unknown_home(context) if failure.code in ("aws.unreachable", "aws.credentials-invalid") else None
         )
         raise (wrong or failure) from error
     off = {one["RegionName"] for one in found if one.get("OptInStatus") == "not-opted-in"}
@@ -60,26 +60,26 @@ def account_regions(context: Context) -> AccountRegions:
     )
 
 
-def _unknown_home(context: Context) -> AmiError | None:
+def _unknown_home(context: Context) -> AwsError | None:
     """Return the error for a default region that nobody knows, which explains why it does not answer."""
     region = context.home_region
     known = context.clients.regions_of(context.partition)
     if region in known:
         return None
     near = difflib.get_close_matches(region, sorted(known), n=1)
-    return AmiError(
+    return AwsError(
         f"the region {region!r} does not answer as AWS",
-        code="ami.region",
+        code="aws.region",
         hint=f"did you mean {near[0]!r}?" if near else "check AWS_DEFAULT_REGION and the profile",
     )
 
 
 def image_regions(
     context: Context, name: str, image: Image, account: AccountRegions
-) -> tuple[tuple[str, ...], dict[str, AmiError]]:
+) -> tuple[tuple[str, ...], dict[str, AwsError]]:
     """Return the regions of an image, and errors for those that the account has not enabled.
 
-    Regions of other partitions are left out with a warning. Raises AmiError ``ami.region``.
+    Regions of other partitions are left out with a warning. Raises AwsError ``aws.region``.
     """
     place = (ROOT, "images", name)
     check_regions(image.regions_denylist or (), *account, (*place, "regions_denylist"))
@@ -90,9 +90,9 @@ def image_regions(
     for region in foreign:
         context.emit(Warned(f"{name}: {region} is not in the partition {context.partition} and is left out"))
     errors = {
-        region: AmiError(
+        region: AwsError(
             f"the region {region} is not enabled in this account",
-            code="ami.region-disabled",
+            code="aws.region-disabled",
             hint=f"enable it: aws account enable-region --region-name {region}",
             place=(*place, "regions"),
         )
@@ -103,11 +103,11 @@ def image_regions(
 
 
 def look(context: Context, group: str | None = None, *, with_snapshots: bool = False) -> Survey:
-    """Look at all regions at once. With ``with_snapshots`` the image file is read. Raises AmiError."""
+    """Look at all regions at once. With ``with_snapshots`` the image file is read. Raises AwsError."""
     images = context.selected(group)
     account = account_regions(context)
     regions: dict[str, tuple[str, ...]] = {}
-    failed: dict[str, AmiError] = {}
+    failed: dict[str, AwsError] = {}
     for name, image in images.items():
         regions[name], closed = image_regions(context, name, image, account)
         failed.update(closed)
@@ -135,7 +135,7 @@ def look(context: Context, group: str | None = None, *, with_snapshots: bool = F
     return Survey(images, regions, outcomes.results, failed, account)
 
 
-def twice(survey: Survey) -> dict[str, list[AmiError]]:
+def twice(survey: Survey) -> dict[str, list[AwsError]]:
     """Return {region: errors} for images that are there more than once."""
     return {
         region: [duplicate(name, found, region) for name, found in seen.twice.items()]
@@ -167,7 +167,7 @@ def _other_snapshot(wanted: str, there: str) -> Drift:
 
 
 def preflight(context: Context, group: str | None) -> dict[str, str | None]:
-    """Check all that can be checked without asking AWS; return {image: its UEFI data}. Raises AmiError."""
+    """Check all that can be checked without asking AWS; return {image: its UEFI data}. Raises AwsError."""
     images = context.selected(group)
     _ = context.method
     check_sizes(images, context.source.virtual_size, (ROOT,))
@@ -192,7 +192,7 @@ def source_region(
     context: Context, survey: Survey, half: frozenset[str], avoid: frozenset[str] = frozenset()
 ) -> str:
     """Return where the image is uploaded to: the bucket's region; else where an upload was begun; else the
-    default region, if an image is to be there; else the first of an image. Raises AmiError."""
+    default region, if an image is to be there; else the first of an image. Raises AwsError."""
     if context.method == "s3":
         from osbuild_core.exports.ami.s3 import S3
 
@@ -212,7 +212,7 @@ def source_region(
             return region
     raise next(
         iter(survey.failed.values()),
-        AmiError("there is no region to upload to", code="ami.region", hint="give an image regions"),
+        AwsError("there is no region to upload to", code="aws.region", hint="give an image regions"),
     )
 
 

@@ -11,8 +11,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from osbuild_core.exports.ami.drift import wanted_deprecation
-from osbuild_core.exports.ami.errors import AmiError
 from osbuild_core.exports.ami.names import KEEP_TAG, SENT_TAG
+from osbuild_core.exports.aws.errors import AwsError
 from osbuild_core.model.errors import Path as Place
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ GIB = 1 << 30
 
 
 def check(configuration: Configuration, root: Place) -> None:
-    """Raise AmiError ``ami.config`` for the first thing in ``configuration`` that cannot work."""
+    """Raise AwsError ``ami.config`` for the first thing in ``configuration`` that cannot work."""
     if not configuration.images:
         raise _bad("there is no image", (*root, "images"), "add one: NAME: {boot_mode: uefi}")
     _check_tags(configuration.tags, (*root, "tags"))
@@ -40,8 +40,8 @@ def check(configuration: Configuration, root: Place) -> None:
         _check_image(configuration, name, image, (*root, "images", name))
 
 
-def _bad(message: str, place: Place, hint: str) -> AmiError:
-    return AmiError(message, code="ami.config", place=place, hint=hint)
+def _bad(message: str, place: Place, hint: str) -> AwsError:
+    return AwsError(message, code="ami.config", place=place, hint=hint)
 
 
 def _check_image(configuration: Configuration, name: str, image: Image, place: Place) -> None:
@@ -112,7 +112,7 @@ def _check_tags(tags: Mapping[str, str], place: Place) -> None:
 
 
 def read_uefi_data(image: Image, place: Place) -> str | None:
-    """Return the UEFI data of ``image``, checked to be base64. Raises AmiError ``ami.config``."""
+    """Return the UEFI data of ``image``, checked to be base64. Raises AwsError ``ami.config``."""
     if image.uefi_data is None:
         return None
     place = (*place, "uefi_data")
@@ -133,7 +133,7 @@ def read_uefi_data(image: Image, place: Place) -> str | None:
 
 
 def check_dates(images: Mapping[str, Image], now: datetime, root: Place) -> None:
-    """Raise AmiError for an image that would be deprecated before it is made, which EC2 refuses."""
+    """Raise AwsError for an image that would be deprecated before it is made, which EC2 refuses."""
     for name, image in images.items():
         when = wanted_deprecation(image)
         if when is not None and when <= now:
@@ -145,7 +145,7 @@ def check_dates(images: Mapping[str, Image], now: datetime, root: Place) -> None
 
 
 def check_sizes(images: Mapping[str, Image], virtual_size: int, root: Place) -> None:
-    """Raise AmiError for an image whose root volume is smaller than the disk that goes onto it."""
+    """Raise AwsError for an image whose root volume is smaller than the disk that goes onto it."""
     for name, image in images.items():
         if virtual_size > image.root_device_volume_size * GIB:
             needed = -(-virtual_size // GIB)
@@ -165,7 +165,7 @@ def check_regions(
 ) -> tuple[list[str], list[str]]:
     """Sort the regions of a configuration: return (not enabled in this account, of another partition).
 
-    Raises AmiError ``ami.region`` for one that exists nowhere.
+    Raises AwsError ``aws.region`` for one that exists nowhere.
     """
     here, off, other = set(enabled), set(disabled), set(elsewhere)
     closed, foreign = [], []
@@ -178,9 +178,9 @@ def check_regions(
             foreign.append(name)
         else:
             near = difflib.get_close_matches(name, sorted(here | off), n=1)
-            raise AmiError(
+            raise AwsError(
                 f"there is no region {name!r}",
-                code="ami.region",
+                code="aws.region",
                 hint=f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(sorted(here))}",
                 place=(*place, index),
             )

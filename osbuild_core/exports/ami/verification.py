@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from osbuild_core.exports.ami.drift import Drift, ImageVerificationErrors, compare, image_tags
-from osbuild_core.exports.ami.errors import AmiError
 from osbuild_core.exports.ami.observe import FoundSnapshot, find_snapshots
 from osbuild_core.exports.ami.regions import in_each
 from osbuild_core.exports.ami.run import all_failures, failure_document
 from osbuild_core.exports.ami.survey import look
+from osbuild_core.exports.aws.errors import AwsError
 
 if TYPE_CHECKING:
     from osbuild_core.exports.ami.context import Context
@@ -22,7 +22,7 @@ class Verification:
     """``images`` is {image: {region: differences}}; a region without any is as it should be."""
 
     images: dict[str, dict[str, tuple[Drift, ...]]] = field(default_factory=dict)
-    failed: dict[str, tuple[AmiError, ...]] = field(default_factory=dict)
+    failed: dict[str, tuple[AwsError, ...]] = field(default_factory=dict)
 
     @property
     def success(self) -> bool:

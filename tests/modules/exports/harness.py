@@ -6,7 +6,8 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,11 @@ ROOT = Path(__file__).resolve().parents[3]
 SDK = ROOT / "osbuild_core" / "sdk"
 
 
-def run(
-    name: str,
-    tree: Path,
-    options: Mapping[str, Any],
-    output: Path | None = None,
-    environment: Mapping[str, str] | None = None,
-) -> Exported:
-    """Run ``org.osbuild.NAME`` on ``tree`` and return its reply. Raises ServiceError where it fails otherwise."""
+@contextmanager
+def started(
+    name: str, environment: Mapping[str, str] | None = None
+) -> Iterator[tuple[ServiceClient, subprocess.Popen[bytes]]]:
+    """Provide ``org.osbuild.NAME``, which has not been asked for anything yet, and its process."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
         number = theirs.fileno()
@@ -39,10 +37,23 @@ def run(
         theirs.close()
         client = ServiceClient(Socket(ours))
         try:
-            arguments = export(str(tree), str(output) if output else None, options)
-            reply, fds = client.call("export", arguments)
-            fds.close()
+            yield client, process
         finally:
             client.stop()
-            assert process.wait(timeout=60) == 0
+            process.wait(timeout=60)
+
+
+def run(
+    name: str,
+    tree: Path,
+    options: Mapping[str, Any],
+    output: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Exported:
+    """Run ``org.osbuild.NAME`` on ``tree`` and return its reply. Raises ServiceError where it fails otherwise."""
+    with started(name, environment) as (client, process):
+        arguments = export(str(tree), str(output) if output else None, options)
+        reply, fds = client.call("export", arguments)
+        fds.close()
+    assert process.returncode == 0
     return parse_exported(reply)

@@ -7,7 +7,7 @@ import textwrap
 import pytest
 
 from osbuild_core.exports.ami.config import Configuration, load
-from osbuild_core.exports.ami.errors import AmiError
+from osbuild_core.exports.aws.errors import AwsError
 from osbuild_core.model.errors import place_text
 
 EVERYTHING = """
@@ -136,7 +136,7 @@ def test_what_is_refused_has_a_place(tmp_path, key, value, place):
           images:
             image: {{{mode}{key}: {value}}}
         """
-    with pytest.raises(AmiError) as caught:
+    with pytest.raises(AwsError) as caught:
         load(write(tmp_path, text))
     assert (caught.value.code, place_text(caught.value.place)) == ("ami.config", place)
     assert "\n" not in caught.value.detail
@@ -144,7 +144,7 @@ def test_what_is_refused_has_a_place(tmp_path, key, value, place):
 
 def test_arm_boots_by_uefi(tmp_path):
     text = MINIMAL.replace("x86_64", "arm64").replace("boot_mode: uefi", "boot_mode: uefi-preferred")
-    with pytest.raises(AmiError) as caught:
+    with pytest.raises(AwsError) as caught:
         load(write(tmp_path, text))
     assert place_text(caught.value.place) == "awspub.images.image.boot_mode"
 
@@ -167,7 +167,7 @@ def test_arm_boots_by_uefi(tmp_path):
     ],
 )
 def test_files_that_are_none(tmp_path, text, code, part):
-    with pytest.raises(AmiError) as caught:
+    with pytest.raises(AwsError) as caught:
         load(write(tmp_path, text))
     assert caught.value.code == code
     assert part in caught.value.detail and "\n" not in caught.value.detail
@@ -188,6 +188,6 @@ def test_numbers_and_dollars(tmp_path):
 
 def test_a_group_that_nobody_is_in(tmp_path):
     found: Configuration = load(write(tmp_path, MINIMAL))
-    with pytest.raises(AmiError) as caught:
+    with pytest.raises(AwsError) as caught:
         found.selected("nightly")
     assert caught.value.code == "ami.group"

@@ -13,17 +13,18 @@ import pytest
 
 from osbuild_core.exports import ami
 from osbuild_core.exports.ami import events, ssm
-from osbuild_core.exports.ami.clients import BotoClients
 from osbuild_core.exports.ami.config import SsmParameter, parse
 from osbuild_core.exports.ami.context import Context
 from osbuild_core.exports.ami.ebs import BLOCK
-from osbuild_core.exports.ami.errors import AmiError
-from osbuild_core.exports.ami.names import tag_mapping
 from osbuild_core.exports.ami.observe import found_image
 from osbuild_core.exports.ami.publication import publish_images
 from osbuild_core.exports.ami.run import create_images
-from osbuild_core.exports.ami.s3 import PART, S3
+from osbuild_core.exports.ami.s3 import S3
 from osbuild_core.exports.ami.sns import SNSNotification
+from osbuild_core.exports.aws.clients import BotoClients
+from osbuild_core.exports.aws.errors import AwsError
+from osbuild_core.exports.aws.tags import tag_mapping
+from osbuild_core.exports.s3.parts import PART
 from tests.emulator.aws.client import Emulator
 
 SERVER = """
@@ -181,9 +182,9 @@ def test_an_image_that_changes_meanwhile_is_not_completed(aws, tmp_path):
                 file.write(b"x")
 
     conf = configuration(tmp_path, ebs={"concurrency": 1})
-    with run(conf, tmp_path, change) as context, pytest.raises(AmiError) as caught:
+    with run(conf, tmp_path, change) as context, pytest.raises(AwsError) as caught:
         create_images(context)
-    assert caught.value.code == "ami.source-changed"
+    assert caught.value.code == "aws.source-changed"
     assert not aws("ec2", HOME).describe_images(Owners=["self"])["Images"]
 
 
@@ -276,10 +277,10 @@ def test_errors_that_concern_all(aws, tmp_path, monkeypatch):
         Context.of(
             configuration(tmp_path, s3={"bucket_name": "none"}), state_dir=tmp_path / "state"
         ) as context,
-        pytest.raises(AmiError) as caught,
+        pytest.raises(AwsError) as caught,
     ):
         create_images(context)
-    assert (caught.value.code, caught.value.place) == ("ami.bucket", ("awspub", "s3", "bucket_name"))
+    assert (caught.value.code, caught.value.place) == ("aws.bucket", ("awspub", "s3", "bucket_name"))
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -288,7 +289,7 @@ def test_errors_that_concern_all(aws, tmp_path, monkeypatch):
         "awspub: {source: {path: disk.raw, architecture: x86_64}, images: {image: {boot_mode: uefi}}}"
     )
     for call in (ami.create, ami.list, ami.plan, ami.publish, ami.unpublish, ami.verify, ami.cleanup):
-        with pytest.raises(AmiError) as caught:
+        with pytest.raises(AwsError) as caught:
             call(path, state_dir=tmp_path / "state")
-        assert caught.value.code == "ami.credentials"
+        assert caught.value.code == "aws.credentials"
     assert threading.active_count() < 40

@@ -6,8 +6,8 @@ import pytest
 
 from osbuild_core.exports.ami import journal
 from osbuild_core.exports.ami.ebs import BLOCK, changed_blocks
-from osbuild_core.exports.ami.source import ZERO, Scan
-from osbuild_core.exports.ami.state import State
+from osbuild_core.exports.aws.file import ZERO, Scan
+from osbuild_core.exports.aws.state import State
 
 HEADER = journal.Header("name", "us-east-1", "0" * 64, "snap-1", 0)
 A, B, C = (letter * 32 for letter in (b"a", b"b", b"c"))

@@ -7,9 +7,10 @@ import threading
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 
-from osbuild_core.exports.ami.errors import AmiError, StoppedError
-from osbuild_core.exports.ami.regions import Pace, in_each, wait_for
-from osbuild_core.exports.ami.workers import for_each
+from osbuild_core.exports.ami.regions import in_each
+from osbuild_core.exports.aws.errors import AwsError, StoppedError
+from osbuild_core.exports.aws.pace import Pace, wait_for
+from osbuild_core.exports.aws.workers import for_each
 
 
 def test_a_region_that_fails_does_not_stop_the_others():
@@ -23,7 +24,7 @@ def test_a_region_that_fails_does_not_stop_the_others():
 
     found = in_each(["c", "b", "a"], work, pace=Pace(), doing="do it")
     assert list(found.results.items()) == [("c", "C"), ("a", "A")]
-    assert found.errors["b"].code == "ami.denied"
+    assert found.errors["b"].code == "aws.denied"
     assert "in b" in found.errors["b"].detail
 
 
@@ -35,9 +36,9 @@ def test_without_credentials_nobody_goes_on():
             raise NoCredentialsError
         pace.sleep(600)
 
-    with pytest.raises(AmiError) as caught:
+    with pytest.raises(AwsError) as caught:
         in_each(["a", "b"], work, pace=pace, doing="do it")
-    assert caught.value.code == "ami.credentials"
+    assert caught.value.code == "aws.credentials"
 
 
 def test_a_bug_is_not_hidden():
@@ -69,9 +70,9 @@ def test_waiting_asks_less_and_less_often():
 
 
 def test_waiting_ends():
-    with pytest.raises(AmiError) as caught:
+    with pytest.raises(AwsError) as caught:
         wait_for(lambda: None, pace=Clock(), timeout=120, what="it")
-    assert (caught.value.code, caught.value.retryable) == ("ami.timeout", True)
+    assert (caught.value.code, caught.value.retryable) == ("aws.timeout", True)
 
 
 def test_who_waits_can_be_stopped():
@@ -91,8 +92,8 @@ def test_pieces_are_done_once_each_and_an_error_ends_them():
     def work(item: int) -> None:
         begun.append(item)
         if item == 5:
-            raise AmiError("changed", code="ami.source-changed")
+            raise AwsError("changed", code="aws.source-changed")
 
-    with pytest.raises(AmiError):
+    with pytest.raises(AwsError):
         for_each(iter(range(10**9)), work, count=1, pace=Pace())
     assert begun == [0, 1, 2, 3, 4, 5]

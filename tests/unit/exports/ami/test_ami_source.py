@@ -9,10 +9,11 @@ import struct
 import pytest
 
 from osbuild_core.exports.ami.ebs import BLOCK
-from osbuild_core.exports.ami.errors import AmiError
-from osbuild_core.exports.ami.s3 import PART, PARTS, composite_checksum, part_digests, part_size
-from osbuild_core.exports.ami.source import ZERO, Source, known_blocks
-from osbuild_core.exports.ami.state import State
+from osbuild_core.exports.ami.source import Source
+from osbuild_core.exports.aws.errors import AwsError
+from osbuild_core.exports.aws.file import ZERO, known_blocks
+from osbuild_core.exports.aws.state import State
+from osbuild_core.exports.s3.parts import PART, PARTS, composite_checksum, part_digests, part_size
 
 
 def image(path, *, size: int, data: dict[int, bytes]):
@@ -81,18 +82,18 @@ def test_a_change_is_noticed(tmp_path, state):
         file.write(b"c")
     assert source.block(scan, 0)
     for look in (lambda: source.block(scan, 1), source.check):
-        with pytest.raises(AmiError) as caught:
+        with pytest.raises(AwsError) as caught:
             look()
-        assert caught.value.code == "ami.source-changed"
+        assert caught.value.code == "aws.source-changed"
 
 
 def test_a_file_that_is_replaced_is_noticed(tmp_path, state):
     path = image(tmp_path / "disk", size=BLOCK, data={0: b"a"})
     source = Source(path, state)
     os.replace(image(tmp_path / "other", size=BLOCK, data={0: b"a"}), path)
-    with pytest.raises(AmiError) as caught:
+    with pytest.raises(AwsError) as caught:
         source.check()
-    assert caught.value.code == "ami.source-changed"
+    assert caught.value.code == "aws.source-changed"
 
 
 VHD = b"conectix" + bytes(40) + struct.pack(">Q", 7 << 30) + bytes(456)
@@ -120,9 +121,9 @@ def test_what_is_no_image(tmp_path, state, content):
     path = tmp_path / "disk"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(AmiError) as caught:
+    with pytest.raises(AwsError) as caught:
         Source(path, state)
-    assert (caught.value.code, caught.value.place) == ("ami.source", ("awspub", "source", "path"))
+    assert (caught.value.code, caught.value.place) == ("aws.source", ("awspub", "source", "path"))
 
 
 def test_parts_of_objects(tmp_path, state):

@@ -11,16 +11,16 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from osbuild_core.exports.ami.config import parse
 from osbuild_core.exports.ami.drift import ImageVerificationErrors, compare, image_tags
-from osbuild_core.exports.ami.errors import AmiError, of_aws, scrub
 from osbuild_core.exports.ami.marketplace import version_details
 from osbuild_core.exports.ami.names import client_token, kms_key, snapshot_name
 from osbuild_core.exports.ami.observe import FoundImage, found_image
 from osbuild_core.exports.ami.registration import registration
 from osbuild_core.exports.ami.retention import superfluous
-from osbuild_core.exports.ami.s3 import object_tags
 from osbuild_core.exports.ami.sharing import grants
 from osbuild_core.exports.ami.sns import applies
 from osbuild_core.exports.ami.validation import check_dates, check_regions, check_sizes
+from osbuild_core.exports.aws.errors import AwsError, of_aws, scrub
+from osbuild_core.exports.s3.parts import object_tags
 
 
 def sha(text: str) -> str:
@@ -120,7 +120,7 @@ def test_objects_have_ten_tags():
         "awspub:source:sha256": "1",
         "awspub:source:filename": "f",
     }
-    kept, left_out = object_tags(tags)
+    kept, left_out = object_tags(tags, ["awspub:source:filename", "awspub:source:sha256"])
     assert list(kept)[:2] == ["awspub:source:sha256", "awspub:source:filename"]
     assert (len(kept), left_out) == (10, ["k8", "odd!"])
 
@@ -167,7 +167,7 @@ def test_the_marketplace_gets_the_port():
 def test_a_disk_has_to_fit():
     images = configuration(root_device_volume_size=8).images
     check_sizes(images, 8 << 30, ("awspub",))
-    with pytest.raises(AmiError) as caught:
+    with pytest.raises(AwsError) as caught:
         check_sizes(images, (8 << 30) + 1, ("awspub",))
     assert caught.value.place == ("awspub", "images", "image", "root_device_volume_size")
 
@@ -175,7 +175,7 @@ def test_a_disk_has_to_fit():
 def test_an_image_is_not_born_deprecated():
     images = configuration(deprecate_at="2027-01-01").images
     check_dates(images, datetime(2026, 12, 31, tzinfo=UTC), ("awspub",))
-    with pytest.raises(AmiError) as caught:
+    with pytest.raises(AwsError) as caught:
         check_dates(images, datetime(2027, 1, 1, tzinfo=UTC), ("awspub",))
     assert caught.value.place == ("awspub", "images", "image", "deprecate_at")
 
@@ -197,21 +197,21 @@ def test_regions():
         ["ap-east-1"],
         ["cn-north-1"],
     )
-    with pytest.raises(AmiError) as caught:
+    with pytest.raises(AwsError) as caught:
         check_regions(["us-east-1", "eu-cental-1"], *known, ("awspub",))
-    assert (caught.value.code, caught.value.place) == ("ami.region", ("awspub", 1))
+    assert (caught.value.code, caught.value.place) == ("aws.region", ("awspub", 1))
     assert caught.value.hint == "did you mean 'eu-central-1'?"
 
 
 @pytest.mark.parametrize(
     ("code", "ours", "retryable"),
     [
-        ("ExpiredToken", "ami.credentials-expired", True),
-        ("RequestExpired", "ami.credentials-expired", True),
-        ("AuthFailure", "ami.credentials-invalid", False),
-        ("UnauthorizedOperation", "ami.denied", False),
-        ("RequestLimitExceeded", "ami.busy", True),
-        ("InvalidParameterValue", "ami.aws", False),
+        ("ExpiredToken", "aws.credentials-expired", True),
+        ("RequestExpired", "aws.credentials-expired", True),
+        ("AuthFailure", "aws.credentials-invalid", False),
+        ("UnauthorizedOperation", "aws.denied", False),
+        ("RequestLimitExceeded", "aws.busy", True),
+        ("InvalidParameterValue", "aws", False),
     ],
 )
 def test_errors_of_aws(code, ours, retryable):

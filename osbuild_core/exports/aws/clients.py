@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any, Protocol
 
-from osbuild_core.exports.ami.errors import AmiError, of_aws
+from osbuild_core.exports.aws.errors import AwsError, of_aws
 
 ATTEMPTS = 10
 """How often a request is tried that is throttled or meets an error of the server or the network."""
@@ -39,8 +39,8 @@ class BotoClients:
             import boto3
             from botocore.exceptions import BotoCoreError
         except ImportError as error:
-            raise AmiError(
-                "boto3 is not installed", code="ami.boto3", hint="pip install 'osbuild-core[aws]'"
+            raise AwsError(
+                "boto3 is not installed", code="aws.boto3", hint="pip install 'osbuild-core[aws]'"
             ) from error
         try:
             self._session = boto3.session.Session(profile_name=profile)
@@ -56,7 +56,7 @@ class BotoClients:
         return str(region) if region else None
 
     def __call__(self, service: str, region: str, *, once: bool = False) -> Any:
-        """Return the client for ``service`` in ``region``. Raises AmiError."""
+        """Return the client for ``service`` in ``region``. Raises AwsError."""
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError
 

@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from osbuild_core.exports.ami.errors import StoppedError
-from osbuild_core.exports.ami.regions import Pace
+from osbuild_core.exports.aws.errors import StoppedError
+from osbuild_core.exports.aws.pace import Pace
 
 
 def for_each(items: Iterable[int], work: Callable[[int], None], *, count: int, pace: Pace) -> None:
@@ -46,6 +46,6 @@ def for_each(items: Iterable[int], work: Callable[[int], None], *, count: int, p
 
 
 def _rank(error: BaseException) -> int:
-    if getattr(error, "code", "") == "ami.source-changed":
+    if getattr(error, "code", "") == "aws.source-changed":
         return 0
     return 2 if isinstance(error, StoppedError) else 1

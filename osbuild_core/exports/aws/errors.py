@@ -1,4 +1,4 @@
-"""What can go wrong on the way to an AMI, as errors of ours: one line, the place, a hint, nothing secret."""
+"""What can go wrong in talking to AWS, as errors of ours: one line, the place, a hint, nothing secret."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from osbuild_core.model.errors import OsbuildError, Path
 LONGEST = 300
 """Characters of what AWS says that are passed on."""
 
-FATAL = frozenset({"ami.credentials", "ami.credentials-expired"})
+FATAL = frozenset({"aws.credentials", "aws.credentials-expired"})
 """Codes of errors that no other region could escape."""
 
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
@@ -62,16 +62,16 @@ TRANSIENT = frozenset(
 """AWS's codes of what may work when it is tried again."""
 
 
-class AmiError(OsbuildError):
-    """An image cannot be made, published or removed, here or in a region."""
+class AwsError(OsbuildError):
+    """Something cannot be made, published or removed on AWS, altogether or in a region."""
 
-    code = "ami"
+    code = "aws"
 
 
-class StoppedError(AmiError):
-    """Work in one region ended because the whole run does."""
+class StoppedError(AwsError):
+    """A part of the work ended because the whole run does."""
 
-    code = "ami.stopped"
+    code = "aws.stopped"
 
 
 def aws_code(error: BaseException) -> str:
@@ -80,6 +80,15 @@ def aws_code(error: BaseException) -> str:
     if not isinstance(response, dict):
         return ""
     return str(response.get("Error", {}).get("Code", ""))
+
+
+def from_aws(error: BaseException) -> bool:
+    """Tell whether ``error`` was raised by botocore."""
+    if isinstance(error, AwsError):
+        return False
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    return isinstance(error, (BotoCoreError, ClientError))
 
 
 def is_transient(error: BaseException) -> bool:
@@ -104,34 +113,34 @@ def scrub(text: str) -> str:
     return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
 
 
-def of_aws(error: Exception, doing: str, *, region: str = "", place: Path = ()) -> AmiError:
+def of_aws(error: Exception, doing: str, *, region: str = "", place: Path = ()) -> AwsError:
     """Return the error for what botocore raised while we were ``doing`` something ("register the image").
 
     Only AWS's code and message are passed on, never what was sent.
     """
-    if isinstance(error, AmiError):
+    if isinstance(error, AwsError):
         return error
     from botocore import exceptions
 
     where = f" in {region}" if region else ""
     what = f"cannot {doing}{where}"
-    code, retryable = "ami.aws", False
+    code, retryable = "aws", False
     hint = "AWS documents this code; check the configuration and the account"
     reason = _reason(error)
     if isinstance(error, exceptions.ClientError):
         name = aws_code(error)
         if name in _EXPIRED:
-            code, reason, retryable = "ami.credentials-expired", "the credentials have expired", True
+            code, reason, retryable = "aws.credentials-expired", "the credentials have expired", True
             hint = "renew them and run again: what is done is found again"
         elif name in _INVALID:
-            code, reason = "ami.credentials-invalid", f"AWS does not accept the credentials ({name})"
+            code, reason = "aws.credentials-invalid", f"AWS does not accept the credentials ({name})"
             hint = "check the profile or AWS_ACCESS_KEY_ID, the clock, and that the region is enabled"
         elif name in _DENIED:
-            code, hint = "ami.denied", "check the policies of the role or user and of the organization"
+            code, hint = "aws.denied", "check the policies of the role or user and of the organization"
         elif is_transient(error):
-            code, retryable, hint = "ami.busy", True, "run again later: what is done is found again"
+            code, retryable, hint = "aws.busy", True, "run again later: what is done is found again"
     elif isinstance(error, (exceptions.NoCredentialsError, exceptions.PartialCredentialsError)):
-        code, reason = "ami.credentials", "no AWS credentials were found"
+        code, reason = "aws.credentials", "no AWS credentials were found"
         hint = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     elif isinstance(
         error,
@@ -142,14 +151,14 @@ def of_aws(error: Exception, doing: str, *, region: str = "", place: Path = ()) 
             exceptions.RefreshWithMFAUnsupportedError,
         ),
     ):
-        code, hint = "ami.credentials", "check AWS_PROFILE, or log in again"
+        code, hint = "aws.credentials", "check AWS_PROFILE, or log in again"
     elif isinstance(error, exceptions.NoRegionError):
-        code, reason = "ami.region", "no AWS region is set"
+        code, reason = "aws.region", "no AWS region is set"
         hint = "set AWS_DEFAULT_REGION, or a region in the profile"
     elif isinstance(error, (exceptions.HTTPClientError, exceptions.ConnectionError)):
-        code, retryable = "ami.unreachable", True
+        code, retryable = "aws.unreachable", True
         hint = "check the network, the proxy and the name of the region"
-    return AmiError(f"{what}: {reason}", code=code, hint=hint, place=place, retryable=retryable)
+    return AwsError(f"{what}: {reason}", code=code, hint=hint, place=place, retryable=retryable)
 
 
 def _reason(error: Exception) -> str:
