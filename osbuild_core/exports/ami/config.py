@@ -9,7 +9,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from osbuild_core.exports.ami.configfile import parse as parse_yaml
 from osbuild_core.exports.ami.configfile import read_mapping, read_text, substitute
@@ -39,7 +47,21 @@ Tags = dict[str, str]
 
 
 class _Model(BaseModel):
+    """A key with no value (``null``) is as good as none, where there is a default: so has awspub."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, document: Any) -> Any:
+        if not isinstance(document, dict):
+            return document
+        fields = cls.model_fields
+        return {
+            key: value
+            for key, value in document.items()
+            if value is not None or key not in fields or fields[key].is_required()
+        }
 
 
 class S3(_Model):
@@ -99,7 +121,7 @@ class Sns(_Model):
     """``always``: sent in every run, not only where it was not sent yet."""
 
     subject: Annotated[str, StringConstraints(min_length=1, max_length=99)]
-    message: SnsMessage
+    message: SnsMessage = SnsMessage(default="")
     regions: list[str] | None = None
     regions_denylist: list[str] | None = None
     always: bool = False

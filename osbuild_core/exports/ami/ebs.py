@@ -12,6 +12,7 @@ import itertools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from osbuild_core.exports.ami import journal
+from osbuild_core.exports.ami.encryption import key_arn
 from osbuild_core.exports.ami.events import RegionState, UploadFinished, UploadProgress, UploadStarted, Warned
 from osbuild_core.exports.ami.names import DIRECT_UPLOAD, SHA256_TAG, client_token
 from osbuild_core.exports.aws.errors import AwsError, aws_code, from_aws, of_aws
@@ -106,7 +107,7 @@ def _start(
     if base.id:
         request["ParentSnapshotId"] = base.id
     elif kms_key_id is not None:
-        request |= {"Encrypted": True, "KmsKeyArn": _key_arn(context, region, kms_key_id)}
+        request |= {"Encrypted": True, "KmsKeyArn": key_arn(context.clients, region, kms_key_id)}
     token = client_token("StartSnapshot", region, generation, request)
     try:
         answer = context.clients("ebs", region).start_snapshot(**request, ClientToken=token)
@@ -120,18 +121,6 @@ def _start(
     return str(answer["SnapshotId"])
 
 
-def _key_arn(context: Context, region: str, kms_key_id: str) -> str:
-    """Return the ARN of a key that may be named by id or alias, which this API alone does not take."""
-    if ":key/" in kms_key_id:
-        return kms_key_id
-    try:
-        return str(context.clients("kms", region).describe_key(KeyId=kms_key_id)["KeyMetadata"]["Arn"])
-    except Exception as error:
-        if not from_aws(error):
-            raise
-        raise of_aws(error, f"find the key {kms_key_id}", region=region) from error
-
-
 def _configured_base(context: Context, region: str, kms_key_id: str | None) -> _Base:
     """Return the parent snapshot of the configuration, if its blocks are known and it can be one."""
     parent = context.configuration.ebs.parent_snapshot
@@ -142,7 +131,8 @@ def _configured_base(context: Context, region: str, kms_key_id: str | None) -> _
     except Exception as error:
         if not from_aws(error):
             raise
-        raise of_aws(error, f"find the snapshot {parent}", region=region, place=_PARENT) from error
+        hint = f"name one in {region}, where the image goes up, or leave it out"
+        raise of_aws(error, f"find the snapshot {parent}", region=region, place=_PARENT, hint=hint) from error
     base = _known_base(context, parent, tag_mapping(found.get("Tags")).get(SHA256_TAG, ""))
     reason = None
     if found["State"] != "completed":

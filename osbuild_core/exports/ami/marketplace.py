@@ -98,7 +98,10 @@ class ImageMarketplace:
                     place=self._place,
                     retryable=True,
                 ) from error
-            raise of_aws(error, "request a new version", region=REGION, place=self._place) from error
+            hint = f"check entity_id ({conf.entity_id}) and the product's state in the Marketplace"
+            raise of_aws(
+                error, "request a new version", region=REGION, place=self._place, hint=hint
+            ) from error
         return str(answer["ChangeSetId"])
 
     def _titles(self, client: Any) -> set[str]:

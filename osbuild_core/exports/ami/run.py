@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from osbuild_core.exports.ami import ebs, journal
 from osbuild_core.exports.ami.drift import image_tags
+from osbuild_core.exports.ami.encryption import check_keys
 from osbuild_core.exports.ami.events import RegionFailed, RegionState, Warned
 from osbuild_core.exports.ami.names import ROOT, kms_key
 from osbuild_core.exports.ami.planning import ImageStep, Key, Plan, SnapshotStep
@@ -130,7 +131,20 @@ def plan_images(context: Context, group: str | None = None) -> Plan:
     """Return what :func:`create_images` would do; nothing is changed. Raises AwsError."""
     preflight(context, group)
     survey = look(context, group, with_snapshots=True)
+    _check_new(context, survey)
     return plan_for(context, survey)
+
+
+def _check_new(context: Context, survey: Survey) -> None:
+    """Raise AwsError for what would be refused of images that are still to be made, somewhere."""
+    seen = survey.observed
+    new = {
+        name: image
+        for name, image in survey.images.items()
+        if any(region in seen and name not in seen[region].images for region in survey.regions[name])
+    }
+    check_dates(new, datetime.now(UTC), (ROOT,))
+    check_keys(context, survey)
 
 
 def create_images(context: Context, group: str | None = None) -> Result:
@@ -140,13 +154,7 @@ def create_images(context: Context, group: str | None = None) -> Result:
     """
     uefi_data = preflight(context, group)
     survey = look(context, group, with_snapshots=True)
-    seen = survey.observed
-    new = {
-        n: i
-        for n, i in survey.images.items()
-        if any(r in seen and n not in seen[r].images for r in survey.regions[n])
-    }
-    check_dates(new, datetime.now(UTC), (ROOT,))
+    _check_new(context, survey)
     failed = all_failures(survey)
     plan, origins = _lay_ground(context, survey, failed)
     worker = _Region(context, survey, plan, origins, uefi_data)
@@ -198,9 +206,8 @@ def _obtain(context: Context, survey: Survey, origin: SnapshotStep) -> str:
     region = origin.region
     client = context.clients("ec2", region)
     snapshots = Snapshot(context)
-    key = next(
-        (i.kms_key_id for n, i in survey.images.items() if context.snapshot_name(n) == origin.name), None
-    )
+    keys = (i.kms_key_id for n, i in survey.images.items() if context.snapshot_name(n) == origin.name)
+    key = kms_key(next(keys, None), region)
     try:
         remove_failed(context, survey, region)
         if origin.action in ("upload", "resume"):

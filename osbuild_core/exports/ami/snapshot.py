@@ -9,7 +9,7 @@ from osbuild_core.exports.ami.events import RegionState
 from osbuild_core.exports.ami.names import client_token
 from osbuild_core.exports.ami.observe import find_snapshots, found_snapshot, observe
 from osbuild_core.exports.ami.regions import in_each
-from osbuild_core.exports.aws.errors import AwsError, aws_code, from_aws, is_transient, of_aws
+from osbuild_core.exports.aws.errors import THROTTLED, AwsError, aws_code, from_aws, is_transient, of_aws
 from osbuild_core.exports.aws.pace import wait_for
 from osbuild_core.exports.aws.tags import tag_list, tag_mapping, tag_specification
 
@@ -183,13 +183,12 @@ class Snapshot:
                     raise
                 if not is_transient(error) or attempt == COPY_ATTEMPTS - 1:
                     raise of_aws(error, "copy the snapshot", region=region) from error
+                # What was refused was not made; what was lost may take a while to be seen.
+                looks = 1 if aws_code(error) in THROTTLED else LOST_LOOKS
             context.pace.back_off(attempt)
-            found = list(find_snapshots(context.clients("ec2", region), "tag:Name", [name]))
-            alive = sorted(
-                (one for one in found if one.state != "error"), key=lambda one: (one.started, one.id)
-            )
-            if alive:
-                return alive[0].id
+            made = self._look_for_copy(region, name, looks=looks)
+            if made is not None:
+                return made
         raise AssertionError("unreachable")
 
     def _look_for_copy(self, region: str, name: str, *, looks: int) -> str | None:

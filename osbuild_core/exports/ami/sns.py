@@ -67,7 +67,8 @@ class SNSNotification:
                 if not from_aws(error):
                     raise
                 place = ("awspub", "images", self._image_name, "sns", index, topic)
-                raise of_aws(error, f"notify {topic}", region=self._region, place=place) from error
+                hint = f"create the topic in {self._region}, or correct its name"
+                raise of_aws(error, f"notify {topic}", region=self._region, place=place, hint=hint) from error
         return sent
 
     def _send(self, topic: str, notification: Sns, found: FoundImage | None, images: dict[str, str]) -> bool:

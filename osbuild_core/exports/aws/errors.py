@@ -37,28 +37,32 @@ _DENIED = frozenset(
         "UnauthorizedOperation",
     }
 )
-TRANSIENT = frozenset(
+THROTTLED = frozenset(
     {
         "ConcurrentLimitExceededException",
-        "500",
-        "502",
-        "503",
-        "504",
-        "InternalError",
-        "InternalFailure",
-        "InternalServerException",
         "RequestLimitExceeded",
         "RequestThrottledException",
-        "RequestTimeout",
         "ResourceLimitExceeded",
-        "ServiceUnavailable",
         "SlowDown",
         "Throttling",
         "ThrottlingException",
         "TooManyRequestsException",
-        "Unavailable",
     }
 )
+"""AWS's codes of requests that were not carried out, since there were too many."""
+
+TRANSIENT = THROTTLED | {
+    "500",
+    "502",
+    "503",
+    "504",
+    "InternalError",
+    "InternalFailure",
+    "InternalServerException",
+    "RequestTimeout",
+    "ServiceUnavailable",
+    "Unavailable",
+}
 """AWS's codes of what may work when it is tried again."""
 
 
@@ -113,10 +117,13 @@ def scrub(text: str) -> str:
     return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
 
 
-def of_aws(error: Exception, doing: str, *, region: str = "", place: Path = ()) -> AwsError:
+def of_aws(
+    error: Exception, doing: str, *, region: str = "", place: Path = (), hint: str | None = None
+) -> AwsError:
     """Return the error for what botocore raised while we were ``doing`` something ("register the image").
 
-    Only AWS's code and message are passed on, never what was sent.
+    ``hint`` is for an answer that means this request and nothing else. Only AWS's code and message are passed
+    on, never what was sent.
     """
     if isinstance(error, AwsError):
         return error
@@ -125,7 +132,7 @@ def of_aws(error: Exception, doing: str, *, region: str = "", place: Path = ()) 
     where = f" in {region}" if region else ""
     what = f"cannot {doing}{where}"
     code, retryable = "aws", False
-    hint = "AWS documents this code; check the configuration and the account"
+    hint = hint or "AWS documents this code; check the configuration and the account"
     reason = _reason(error)
     if isinstance(error, exceptions.ClientError):
         name = aws_code(error)

@@ -18,6 +18,9 @@ ROOT = Path(__file__).resolve().parents[3]
 SECRET = "notasecretbutnobodymayprintit0123456789x"
 """The secret key of every client; tests look for it in what is printed."""
 
+TOKEN = "nobodymayprintthistokeneither987654321"
+"""The session token of every client that gets its credentials from the environment."""
+
 
 class Emulator:
     """A running emulator; a context manager that ends it."""
@@ -104,6 +107,7 @@ class Emulator:
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": key,
             "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_SESSION_TOKEN": TOKEN,
             "AWS_DEFAULT_REGION": region,
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_CONFIG_FILE": "/dev/null",

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.emulator.aws.client import SECRET, Emulator
+from tests.emulator.aws.client import SECRET, TOKEN, Emulator
 
 OSBUILD_CORE = Path(sys.executable).with_name("osbuild-core")
 
@@ -35,6 +35,7 @@ class Ami:
         self.directory = directory
         self.state = directory / "state"
         self.keys = itertools.count(1)
+        self.asked: set[tuple[str, str]] = set()
         ours = ("AWS_", "OSBUILD", "_OSBUILD")
         self.environment = {name: v for name, v in os.environ.items() if not name.startswith(ours)}
         self.environment |= emulator.environment(KEY, HOME) | {"XDG_STATE_HOME": str(self.state)}
@@ -63,7 +64,7 @@ class Ami:
         return [str(OSBUILD_CORE), "ami", *map(str, arguments)]
 
     def run(self, *arguments: Any, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        """Run ``osbuild-core ami``; the secret key is in nothing that it says."""
+        """Run ``osbuild-core ami``; the secret key and the token are in nothing that it says."""
         done = subprocess.run(
             self.command(*arguments),
             cwd=self.directory,
@@ -74,6 +75,7 @@ class Ami:
             timeout=300,
         )
         assert SECRET not in done.stdout + done.stderr
+        assert TOKEN not in done.stdout + done.stderr
         return done
 
     def ok(self, *arguments: Any, env: dict[str, str] | None = None) -> Any:

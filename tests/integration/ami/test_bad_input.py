@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.emulator.aws.client import SECRET
+from tests.emulator.aws.client import SECRET, TOKEN
 from tests.integration.ami.conftest import BLOCK, HOME, KEY, MIB, Ami
 
 
@@ -37,7 +37,8 @@ def nothing_is_there(ami: Ami) -> None:
         assert not bucket["objects"]
         assert not bucket["uploads"]
     for path in ami.directory.rglob("*"):
-        assert not path.is_file() or SECRET.encode() not in path.read_bytes()
+        data = path.read_bytes() if path.is_file() else b""
+        assert SECRET.encode() not in data and TOKEN.encode() not in data
 
 
 def no_bucket(ami: Ami) -> dict[str, Any]:
@@ -62,6 +63,26 @@ def empty_file(ami: Ami) -> dict[str, Any]:
     return source("empty.raw")(ami)
 
 
+def pipe(ami: Ami) -> dict[str, Any]:
+    os.mkfifo(ami.directory / "pipe")
+    return source("pipe")(ami)
+
+
+def no_key(upload: str) -> Callable[[Ami], dict[str, Any]]:
+    def change(ami: Ami) -> dict[str, Any]:
+        ami.emulator.boto("s3").create_bucket(Bucket="a-bucket")
+        regions = [HOME, "eu-west-1"]
+        kms = ami.emulator.boto("kms")
+        kms.create_alias(AliasName="alias/images", TargetKeyId=kms.create_key()["KeyMetadata"]["KeyId"])
+        return {
+            "upload": upload,
+            "s3": {"bucket_name": "a-bucket"},
+            **image(kms_key_id="alias/images", regions=regions)(ami),
+        }
+
+    return change
+
+
 def large(ami: Ami) -> dict[str, Any]:
     ami.image("large.raw", size=1025 * MIB)
     return {**source("large.raw")(ami), **image(root_device_volume_size=1)(ami)}
@@ -74,6 +95,10 @@ def large(ami: Ami) -> dict[str, Any]:
         (source("nothing.raw"), ["awspub.source.path", "nothing.raw"]),
         (source("."), ["awspub.source.path"]),
         (empty_file, ["awspub.source.path", "empty.raw"]),
+        (pipe, ["awspub.source.path", "no regular file"]),
+        (no_key("ebs"), ["awspub.images.an-image.kms_key_id", "alias/images", "eu-west-1"]),
+        (no_key("s3"), ["awspub.images.an-image.kms_key_id", "alias/images", "eu-west-1"]),
+        (image(deprecate_at="2020-01-01"), ["awspub.images.an-image.deprecate_at"]),
         (large, ["awspub.images.an-image.root_device_volume_size"]),
         (image(regions=["us-est-1"]), ["awspub.images.an-image.regions[0]", "us-est-1", "us-west-1"]),
         (image(tpm_support="v2.0", boot_mode="legacy-bios"), ["awspub.images.an-image.tpm_support"]),
@@ -90,6 +115,13 @@ def test_a_configuration_that_cannot_work(
     line = refusal(ami.run("create", config))
     assert [word for word in words if word not in line] == []
     nothing_is_there(ami)
+
+
+@pytest.mark.parametrize("change", [no_bucket, no_key("ebs"), image(deprecate_at="2020-01-01")])
+def test_a_plan_says_so_too(ami: Ami, change: Callable[[Ami], dict[str, Any]]) -> None:
+    ami.image()
+    config = ami.config(**change(ami))
+    assert refusal(ami.run("plan", config)) == refusal(ami.run("create", config))
 
 
 @pytest.mark.parametrize(

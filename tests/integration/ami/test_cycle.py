@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.docs.pages import ROOT
 from tests.emulator.aws.settings import REGIONS
 from tests.integration.ami.conftest import BLOCK, HOME, MIB, Ami
 
@@ -113,6 +115,7 @@ def prepare(ami: Ami, regions: list[str]) -> Path:
 
 def changes(ami: Ami) -> list[tuple[str, str]]:
     """Return the requests since the last call that may change something."""
+    ami.asked |= {(item["service"], item["action"]) for item in ami.emulator.log()}
     seen = [
         (item["region"], item["action"]) for item in ami.emulator.log() if item["action"].startswith(CHANGING)
     ]
@@ -238,6 +241,33 @@ def test_the_whole_way(ami: Ami, upload: str, everywhere: bool) -> None:
     ami.ok("cleanup", config)
     check_cleaned(ami, before, made)
     nothing_more(ami, "cleanup", config, everywhere)
+    changes(ami)
+    check_permissions(ami.asked)
+
+
+S3_PERMISSIONS = {
+    "HeadBucket": "ListBucket",
+    "HeadObject": "GetObject",
+    "CreateMultipartUpload": "PutObject",
+    "UploadPart": "PutObject",
+    "CompleteMultipartUpload": "PutObject",
+    "ListMultipartUploads": "ListBucketMultipartUploads",
+    "ListParts": "ListMultipartUploadParts",
+}
+"""S3's requests whose permission has another name."""
+
+
+def check_permissions(asked: set[tuple[str, str]]) -> None:
+    """Check that the page names the permission for everything that was asked for."""
+    page = (ROOT / "docs" / "ami.md").read_text()
+    section = page[page.index("\n## Permissions") : page.index("\n## Coming from awspub")]
+    named = set(re.findall(r"\b[a-z0-9-]+:[A-Z]\w+", section))
+    assert len(asked) > 15
+    needed = {
+        f"{service}:{S3_PERMISSIONS.get(action, action) if service == 's3' else action}"
+        for service, action in asked
+    }
+    assert needed - named == set()
 
 
 def nothing_more(ami: Ami, command: str, config: str, everywhere: bool) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.emulator.aws.client import SECRET, TOKEN
+
 from .conftest import OSBUILD_CORE, Ami
 
 MIB = 1 << 20
@@ -70,6 +72,11 @@ def test_one_build_makes_and_publishes_images(ami: Ami) -> None:
     path = manifest(ami.directory, publish=True)
     done = build(ami, path, "-o", ami.directory / "out")
     assert done.returncode == 0, done.stderr
+    for secret in (SECRET, TOKEN):
+        assert secret not in done.stdout + done.stderr
+        for kept in (ami.directory / "out").rglob("*"):
+            assert not kept.is_file() or secret not in kept.read_text()
+        assert subprocess.run(["grep", "-rqF", secret, ami.directory / "store"]).returncode == 1
     (exported,) = json.loads(done.stdout)["exports"]
     ids = exported["data"]["images"]["an-image"]
     assert list(ids) == ["us-east-1", "eu-west-1"]

@@ -15,7 +15,7 @@ import pytest
 
 from osbuild_core.model.errors import ServiceError
 from osbuild_core.protocol.export_api import Exported, export
-from tests.emulator.aws.client import SECRET, Emulator
+from tests.emulator.aws.client import SECRET, TOKEN, Emulator
 
 from .harness import run, started
 
@@ -47,7 +47,7 @@ class Place:
         done = run(
             "s3", self.tree, {"bucket": BUCKET, **options}, environment={**self.environment, **(env or {})}
         )
-        assert SECRET not in str(done)
+        assert SECRET not in str(done) and TOKEN not in str(done)
         return done
 
     def kill_at(self, at: int, *, performed: bool, **options: Any) -> bool:

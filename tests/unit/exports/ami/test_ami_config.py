@@ -95,6 +95,23 @@ def test_everything_of_awspub(tmp_path):
     assert [*found.selected("nightly")] == ["image-1.2"]
 
 
+def test_keys_without_a_value(tmp_path):
+    """``key:`` and nothing else is accepted where awspub accepts it."""
+    empty = "tags groups public temporary root_device_name root_device_volume_type root_device_volume_size"
+    keys = "".join(f", {key}: null" for key in [*empty.split(), "description", "sns", "marketplace"])
+    parameter = "ssm_parameter: [{name: /p, description: null, allow_overwrite: null}]"
+    text = MINIMAL.replace("boot_mode: uefi", f"boot_mode: uefi{keys}, {parameter}")
+    found = load(write(tmp_path, text.replace("  images:", "  tags: null\n  images:")))
+    little = load(write(tmp_path, MINIMAL))
+    image = found.images["image"]
+    assert image.ssm_parameter is not None and not image.ssm_parameter[0].allow_overwrite
+    assert image.model_copy(update={"ssm_parameter": None}) == little.images["image"]
+    assert found.tags == little.tags == {}
+    with pytest.raises(AwsError) as caught:
+        load(write(tmp_path, MINIMAL.replace("boot_mode: uefi", "boot_mode: null")))
+    assert caught.value.place == ("awspub", "images", "image", "boot_mode")
+
+
 def test_little_is_enough(tmp_path):
     found = load(write(tmp_path, MINIMAL))
     image = found.images["image"]
