@@ -26,6 +26,7 @@ COMMANDS = {
     "diff": "Compare two trees of the store.",
     "graph": "Draw the pipelines of a manifest.",
     "inspect": "Print a manifest with the ids of its stages.",
+    "job": "Check, look into and run Open Job Description templates.",
     "modules": "Show the modules of a library, or begin a new one.",
     "plan": "Show what a build would do.",
     "resolve": "Turn a template into a locked manifest.",
