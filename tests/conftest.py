@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.slurm.cluster import Cluster
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -28,3 +33,23 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     base = tmp_path_factory.getbasetemp() / "xdg-cache"
     base.mkdir(exist_ok=True)
     monkeypatch.setenv("XDG_CACHE_HOME", str(base))
+
+
+@pytest.fixture(scope="session")
+def slurm_cluster() -> Iterator[Cluster]:
+    """A private Slurm of two nodes; its tests are marked ``xdist_group("slurm")``, so that one is enough."""
+    from tests.slurm.cluster import Cluster, unavailable
+
+    if reason := unavailable():
+        pytest.skip(reason)
+    with Cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def slurm(slurm_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    """The private Slurm, all its nodes up, as the one that this process and its children talk to."""
+    for name, value in slurm_cluster.environment.items():
+        monkeypatch.setenv(name, value)
+    slurm_cluster.restore()
+    return slurm_cluster
