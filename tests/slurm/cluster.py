@@ -46,6 +46,19 @@ def unavailable() -> str | None:
     return None
 
 
+def limits_unavailable() -> str | None:
+    """Return why jobs cannot be held to their memory here; None if they can."""
+    probe = Path("/sys/fs/cgroup/memory/osbuild-core-probe")
+    try:
+        probe.mkdir()
+        probe.rmdir()
+    except OSError:
+        return (
+            "Slurm limits memory by cgroups of version 1 here, and there is no such one that can be written"
+        )
+    return None
+
+
 class Cluster:
     """Context manager for one cluster.
 
