@@ -35,10 +35,15 @@ _PLACES = {
         "TaskParameterSet",
         "model_to_object",
     ),
+    "log": ("LOG", "LogContent"),
     "parameters": ("merge_job_parameter_definitions", "preprocess_job_parameters"),
+    "pathmapping": ("PathFormat", "PathMappingRule"),
     "rangeexpr": ("IntRangeExpr",),
+    "session": ("Session",),
     "space": ("StepParameterSpaceIterator",),
+    "status": ("ActionState", "ActionStatus", "SessionState"),
     "template": ("EnvironmentTemplate", "JobTemplate"),
+    "users": ("PosixSessionUser", "SessionUser"),
 }
 """Where the public names are."""
 

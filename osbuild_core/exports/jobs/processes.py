@@ -1,0 +1,251 @@
+"""The processes of a session: starts commands by its keeper, follows what they print, ends them in time.
+
+One thread for each session waits, in epoll(7), for output, ends, deadlines and requests to cancel. Nothing else
+wakes it up.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import fcntl
+import os
+import select
+import signal
+import struct
+import termios
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from osbuild_core.exports.jobs.command import Command, CommandError, Listener, Outcome
+from osbuild_core.exports.jobs.keeping import KeeperClient
+from osbuild_core.protocol.keeper import StartRequest
+
+CHUNK = 1 << 16
+LONGEST_WAIT = 3600.0
+
+
+class _Action:
+    """The command that runs, as the thread sees it."""
+
+    def __init__(self, number: int, command: Command, reading: int, listener: Listener) -> None:
+        self.number = number
+        self.command = command
+        self.reading = reading
+        self.listener = listener
+        self.outcome = Outcome.BY_ITSELF
+        self.deadline = None if command.timeout is None else time.monotonic() + command.timeout
+        self.kill_at: float | None = None
+        self.followed = False
+
+
+class Processes:
+    """The processes of one session, one command at a time; see :class:`KeeperClient` for what it takes.
+
+    ``prefix`` comes before every command line.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        environment: Mapping[str, str],
+        prefix: Sequence[str] = (),
+        *,
+        remove: bool = True,
+    ) -> None:
+        self._keeper = KeeperClient(directory, environment, remove=remove)
+        self._prefix = tuple(prefix)
+        self._numbers = 0
+        self._action: _Action | None = None
+        self._strays: dict[int, Listener] = {}
+        self._todo: collections.deque[Callable[[], None]] = collections.deque()
+        self._thread: threading.Thread | None = None
+        self._closing = False
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._epoll = select.epoll()
+        self._epoll.register(self._wake, select.EPOLLIN)
+        self._epoll.register(self._keeper.events.fileno(), 0)
+
+    # For the session
+
+    def start(self, command: Command, listener: Listener) -> tuple[int, int]:
+        """Start ``command``; return its number and process id. Nothing is told of it before :meth:`follow`.
+
+        Raises CommandError, and SandboxError where the keeper has gone.
+        """
+        self._numbers += 1
+        reading, writing = os.pipe2(os.O_CLOEXEC)
+        # The other end is the command's, which expects to wait.
+        os.set_blocking(reading, False)
+        request = StartRequest(
+            number=self._numbers,
+            argv=(*self._prefix, *command.argv),
+            changes=command.changes,
+            cwd=command.cwd,
+            user=command.user,
+            keep=command.keep,
+            release=command.release,
+        )
+        try:
+            started = self._keeper.start(request, writing)
+            if started.error:
+                raise CommandError(started, command.argv[0])
+        except BaseException:
+            os.close(reading)
+            raise
+        finally:
+            os.close(writing)
+        self._action = _Action(self._numbers, command, reading, listener)
+        return self._numbers, started.pid
+
+    def follow(self) -> None:
+        """Tell the listener of the command from now on, in the session's thread."""
+        action = self._action
+        assert action is not None
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._loop, name="job-session", daemon=True)
+            self._thread.start()
+        action.followed = True
+        hurry = action.deadline is not None or self._todo
+        self._epoll.register(action.reading, select.EPOLLIN)
+        self._epoll.modify(self._keeper.events.fileno(), select.EPOLLIN | select.EPOLLONESHOT)
+        if hurry:
+            os.eventfd_write(self._wake, 1)
+
+    def cancel(self, limit: float | None = None) -> None:
+        """End the command, by its own method or within ``limit`` seconds. Returns at once."""
+        self._todo.append(lambda: self._cancel(Outcome.CANCELED, limit))
+        os.eventfd_write(self._wake, 1)
+
+    def release(self, numbers: Sequence[int]) -> None:
+        """Kill what the commands with these numbers left behind. Raises SandboxError where the keeper has gone."""
+        self._keeper.release(numbers)
+
+    def close(self) -> None:
+        """Kill everything and wait for that; the directory is the caller's again."""
+        self._closing = True
+        self._keeper.end()
+        os.eventfd_write(self._wake, 1)
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+        if (action := self._action) is not None:
+            self._action = None
+            self._close(action.reading)
+            action.listener.ended(-signal.SIGKILL, Outcome.CANCELED, False)
+        for fd in list(self._strays):
+            self._close(fd)
+        self._epoll.close()
+        self._keeper.events.close()
+        os.close(self._wake)
+
+    # The thread
+
+    def _loop(self) -> None:
+        while not self._closing:
+            for fd, _ in self._epoll.poll(self._wait()):
+                if self._closing:
+                    return
+                if fd == self._wake:
+                    with contextlib.suppress(BlockingIOError):
+                        os.eventfd_read(self._wake)
+                    # What is asked of a command that is not followed yet waits for that.
+                    while self._todo and (self._action is None or self._action.followed):
+                        self._todo.popleft()()
+                elif fd == self._keeper.events.fileno():
+                    self._hear()
+                else:
+                    self._read(fd)
+            self._check_times()
+
+    def _wait(self) -> float | None:
+        action = self._action
+        if action is None or not action.followed:
+            return None
+        times = [at for at in (action.deadline, action.kill_at) if at is not None]
+        return min(max(0.0, min(times) - time.monotonic()), LONGEST_WAIT) if times else None
+
+    def _check_times(self) -> None:
+        action = self._action
+        if action is None or not action.followed:
+            return
+        now = time.monotonic()
+        if action.deadline is not None and now >= action.deadline:
+            action.deadline = None
+            self._cancel(Outcome.TIMEOUT, None)
+        if action.kill_at is not None and now >= action.kill_at:
+            action.kill_at = None
+            self._keeper.kill(action.number)
+
+    def _cancel(self, outcome: Outcome, limit: float | None) -> None:
+        action = self._action
+        if action is None:
+            return
+        seconds = action.command.notify if limit is None else min(action.command.notify, max(limit, 0.0))
+        at = time.monotonic() + seconds
+        if action.outcome is Outcome.BY_ITSELF:
+            action.outcome = outcome
+            action.deadline = None
+            action.kill_at = at
+            if seconds > 0:
+                action.listener.notified(seconds)
+                self._keeper.signal(action.number, signal.SIGTERM)
+        elif action.kill_at is not None:
+            # Else it is being killed already.
+            action.kill_at = min(action.kill_at, at)
+
+    def _read(self, fd: int) -> None:
+        action = self._action
+        listener = action.listener if action is not None and fd == action.reading else self._strays.get(fd)
+        if listener is None:
+            return
+        data = _read(fd, CHUNK)
+        if data:
+            listener.output(data)
+        elif data is not None:
+            self._close(fd)
+
+    def _close(self, fd: int) -> None:
+        """Read no more from ``fd``; -1 is one that was closed before."""
+        if fd < 0:
+            return
+        self._epoll.unregister(fd)
+        os.close(fd)
+        self._strays.pop(fd, None)
+        if self._action is not None and self._action.reading == fd:
+            self._action.reading = -1
+
+    def _hear(self) -> None:
+        """Take the end of the command, or of the keeper, which is that of the command too."""
+        action = self._action
+        if action is None:
+            return
+        ended = self._keeper.hear()
+        if ended is None:
+            action.outcome = Outcome.LOST
+        if action.reading >= 0:
+            self._drain(action)
+        if action.reading >= 0:
+            if action.command.keep and action.outcome is Outcome.BY_ITSELF:
+                self._strays[action.reading] = action.listener
+            else:
+                self._close(action.reading)
+        self._action = None
+        status, left = (ended.status, ended.left) if ended is not None else (-signal.SIGKILL, False)
+        action.listener.ended(status, action.outcome, left)
+
+    @staticmethod
+    def _drain(action: _Action) -> None:
+        """Read what was printed up to now, whoever may go on printing."""
+        (waiting,) = struct.unpack("i", fcntl.ioctl(action.reading, termios.FIONREAD, bytes(4)))
+        data = _read(action.reading, waiting) if waiting else b""
+        if data:
+            action.listener.output(data)
+
+
+def _read(fd: int, size: int) -> bytes | None:
+    try:
+        return os.read(fd, size)
+    except BlockingIOError:
+        return None
