@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-BENCHMARKS = ("load", "startup", "stages", "parallel", "commit", "minbase")
+BENCHMARKS = ("load", "startup", "stages", "parallel", "commit", "minbase", "plan_slurm")
 
 
 def main() -> int:

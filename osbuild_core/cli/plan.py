@@ -11,6 +11,7 @@ from osbuild_core.cli.commands import json_option, manifest_argument
 from osbuild_core.cli.documents import print_json, read_manifest
 from osbuild_core.cli.lines import on_one_line
 from osbuild_core.cli.options import exports_option, settings_of, store_options
+from osbuild_core.cli.plan_files import files_options, write_files
 from osbuild_core.engine.session import Session
 from osbuild_core.model.plan import Plan, PlannedPipeline
 
@@ -18,17 +19,27 @@ from osbuild_core.model.plan import Plan, PlannedPipeline
 @click.command()
 @manifest_argument
 @exports_option
+@files_options
 @json_option
 @store_options
 def command(
     manifest: str,
     exports: tuple[str, ...],
+    form: str | None,
     as_json: bool,
     store: Path,
     libdir: tuple[str, ...],
     store_backend: str | None,
+    **files: Any,
 ) -> None:
-    """Show what a build of MANIFEST would fetch and run, and what the store has already."""
+    """Show what a build of MANIFEST would fetch and run, and what the store has already.
+
+    With --as it is written as something that others run, here or elsewhere, whatever the store has: one shell
+    script, Slurm job scripts (a directory), or an Open Job Description template.
+    """
+    if form is not None:
+        write_files(form, manifest, exports, libdir, **files)
+        return
     with Session(settings_of(libdir, store_backend, store=store)) as session:
         loaded = session.load(read_manifest(manifest))
         plan = session.plan(loaded, exports=exports)

@@ -12,11 +12,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from osbuild_core.catalog.library import default_library
 from osbuild_core.engine.failure import FAILURES, cancelled, failure_of
 from osbuild_core.engine.services import Services
+from osbuild_core.formats import describe
 from osbuild_core.model.errors import Cancelled, StoreError
 from osbuild_core.model.events import ExportFinished, ExportOutput, ExportProgress, ExportStarted
-from osbuild_core.model.manifest import Export
+from osbuild_core.model.manifest import Export, Manifest
 from osbuild_core.model.results import ExportResult, Failure
 from osbuild_core.protocol import export_api
 from osbuild_core.sandbox.run import Output, run_program
@@ -31,11 +33,16 @@ REPLY = "export.json"
 
 
 def run_export(
-    context: Context, name: str, key: str | None, module: Export | None, output: Path | None
+    context: Context,
+    manifest: Manifest,
+    name: str,
+    key: str | None,
+    module: Export | None,
+    output: Path | None,
 ) -> ExportResult:
     """Hand the tree of ``key`` (None: of a pipeline without stages) to ``module``, or copy it to ``output``/``name``.
 
-    Needs a thread of its own, as executors do.
+    ``manifest`` is the one that is built. Needs a thread of its own, as executors do.
     """
     started = time.monotonic()
     context.emit(ExportStarted(name, module.type if module else ""))
@@ -48,7 +55,7 @@ def run_export(
         if module is not None:
             # Formats refuse exports of pipelines without stages, which have no tree.
             assert key is not None
-            exported = _run_module(context, module, key, target)
+            exported = _run_module(context, manifest, module, key, target)
             data = exported.data
             if exported.error is not None:
                 place = (*module.path, "options", *exported.place) if exported.place else module.path
@@ -70,7 +77,9 @@ def run_export(
     return result
 
 
-def _run_module(context: Context, export: Export, key: str, target: Path | None) -> export_api.Exported:
+def _run_module(
+    context: Context, manifest: Manifest, export: Export, key: str, target: Path | None
+) -> export_api.Exported:
     """Run the module of ``export`` on the tree of ``key`` and return its reply."""
 
     def progress(value: Any) -> None:
@@ -85,17 +94,32 @@ def _run_module(context: Context, export: Export, key: str, target: Path | None)
         tree = stack.enter_context(lease.mount())
         namespace = mount_namespace()
         stack.callback(os.close, namespace)
+        scratch = stack.enter_context(context.store.scratch("export"))
         services = Services(
             context.spawner,
-            stack.enter_context(context.store.scratch("export")),
+            scratch,
             show=lambda text: context.emit(ExportOutput(export.name, text)),
             cancel=context.cancel,
             namespace=namespace,
         )
         stack.enter_context(services)
         service = services.start(module, f"export/{export.name}", export.path)
-        arguments = export_api.export(str(tree), str(target) if target else None, export.options)
+        arguments = export_api.export(
+            str(tree),
+            str(target) if target else None,
+            export.options,
+            _write_manifest(manifest, scratch),
+            [str(path) for path in context.library.paths if path != default_library()],
+        )
         return export_api.parse_exported(services.call(service, "export", arguments, progress))
+
+
+def _write_manifest(manifest: Manifest, folder: Path) -> str:
+    """Write ``manifest`` as it can be loaded again to a file in ``folder`` and return its path. Raises OSError."""
+    path = folder / "manifest.json"
+    with path.open("w") as file:
+        json.dump(describe(manifest, complete=True, ids=False), file)
+    return str(path)
 
 
 def _write_reply(target: Path, data: Mapping[str, Any]) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import fnmatch
+from typing import NamedTuple
 
 from osbuild_core.engine.keys import Keys
 from osbuild_core.model.errors import UsageError
@@ -107,6 +108,17 @@ def make_plan(
     return Plan(tuple(planner.planned.values()), tuple(planner.fetches), tuple(exports))
 
 
+class _Looked(NamedTuple):
+    """What is known of a pipeline before what it needs is planned; ``open`` runs over ``needed``."""
+
+    pipeline: Pipeline
+    stages: tuple[PlannedStage, ...]
+    first: int
+    needed: tuple[str, ...]
+    trees: tuple[tuple[str, str], ...]
+    open: Iterator[str]
+
+
 class _Planner:
     def __init__(
         self, manifest: Manifest, keys: Keys, has: Callable[[str], bool], pinned: frozenset[str]
@@ -124,8 +136,17 @@ class _Planner:
 
     def need(self, pipeline: Pipeline) -> None:
         """Plan ``pipeline`` after what it needs; dependencies have come before it in the manifest."""
-        if pipeline.name in self.planned:
-            return
+        # Not by recursion: a chain of pipelines may be longer than Python's stack.
+        waiting = [self._look(pipeline)] if pipeline.name not in self.planned else []
+        while waiting:
+            looked = waiting[-1]
+            name = next((name for name in looked.open if name not in self.planned), None)
+            if name is not None:
+                waiting.append(self._look(self.manifest[name]))
+            else:
+                self._plan(waiting.pop())
+
+    def _look(self, pipeline: Pipeline) -> _Looked:
         stages = self._stages(pipeline)
         first = next((s.number + 1 for s in reversed(stages) if s.cached), 0)
         todo = pipeline.stages[first:]
@@ -139,17 +160,20 @@ class _Planner:
                 key = self.keys.of(taken.name)
                 if taken.id is not None and key is not None:
                     trees[taken.id] = key
-        for name in needed:
-            self.need(self.manifest[name])
+        return _Looked(pipeline, stages, first, tuple(needed), tuple(trees.items()), iter(needed))
+
+    def _plan(self, looked: _Looked) -> None:
+        """Plan a pipeline of which all that it needs is planned."""
+        pipeline, first = looked.pipeline, looked.first
         self.planned[pipeline.name] = PlannedPipeline(
             pipeline=pipeline,
-            stages=stages,
+            stages=looked.stages,
             first=first,
-            base=stages[first - 1].key if first else None,
+            base=looked.stages[first - 1].key if first else None,
             build_key=self.keys.of(pipeline.build) if pipeline.build is not None else None,
-            pipelines=tuple(name for name in needed if self.planned[name].todo),
-            fetches=self._fetches(todo),
-            trees=tuple(trees.items()),
+            pipelines=tuple(name for name in looked.needed if self.planned[name].todo),
+            fetches=self._fetches(pipeline.stages[first:]),
+            trees=looked.trees,
         )
 
     def _stages(self, pipeline: Pipeline) -> tuple[PlannedStage, ...]:

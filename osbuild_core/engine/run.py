@@ -118,7 +118,9 @@ class Run:
     def _export(self, name: str, pipeline: str, module: Export | None) -> bool:
         from osbuild_core.engine.export import run_export
 
-        result = run_export(self.context, name, self.plan.pipeline(pipeline).key, module, self.output)
+        result = run_export(
+            self.context, self.manifest, name, self.plan.pipeline(pipeline).key, module, self.output
+        )
         with self._lock:
             self._exports[name] = result
         return result.success

@@ -70,16 +70,18 @@ class Session(Context):
         exports: Sequence[str] = (),
         pipelines: Iterable[str] | None = None,
         checkpoint: Sequence[str] = (),
+        fresh: bool = False,
     ) -> Plan:
         """Plan a run: ``exports`` and what they need, and ``pipelines`` (None: without exports, every
-        pipeline that no other uses). A store that is not there yet has nothing, and is not made.
+        pipeline that no other uses). A store that is not there yet has nothing, and is not made; with ``fresh``
+        it is taken to have nothing, as another machine's may.
 
         Raises UsageError for names that the manifest does not have.
         """
         targets = export_targets(manifest, exports)
         if pipelines is None:
             pipelines = [] if targets else leaves(manifest)
-        store = self.find_store()
+        store = None if fresh else self.find_store()
         return make_plan(
             manifest,
             self.keys(manifest),

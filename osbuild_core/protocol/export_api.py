@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -10,10 +10,23 @@ from osbuild_core.model.errors import Path
 from osbuild_core.protocol.jsoncomm import ProtocolError
 
 
-def export(tree: str, output: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
+def export(
+    tree: str,
+    output: str | None,
+    options: Mapping[str, Any],
+    manifest: str | None = None,
+    libraries: Sequence[str] = (),
+) -> dict[str, Any]:
     """Build the arguments of ``export``: ``tree`` is where the finished tree can be read, ``output`` the directory
-    for files (None: there is none)."""
-    return {"tree": tree, "output": output, "options": dict(options)}
+    for files (None: there is none), ``manifest`` a file with the manifest that the export stands in, and
+    ``libraries`` where its modules come from before the program's own library."""
+    return {
+        "tree": tree,
+        "output": output,
+        "options": dict(options),
+        "manifest": manifest,
+        "libraries": list(libraries),
+    }
 
 
 class Progress(NamedTuple):

@@ -40,12 +40,17 @@ class Cancelled(BaseException):
 class ExportService(host.Service):
     """Base of export modules, which have :meth:`export`. ``name`` is that of the export in the manifest.
 
+    While it exports, ``manifest`` is the path of a file with the manifest (None: unknown), ``libraries`` are the
+    directories that its modules come from, those of the program itself left out.
+
     When the engine goes away, or does not want the export any more, Cancelled is raised in its main thread.
     """
 
     def __init__(self, args):
         super().__init__(args)
         self.name = self.id.partition("/")[2] or self.id
+        self.manifest = None
+        self.libraries = []
         self._lock = threading.Lock()
         self._signalled = 0.0
 
@@ -71,6 +76,8 @@ class ExportService(host.Service):
     def dispatch(self, method, args, fds):
         if method != "export":
             raise host.ProtocolError("an export has no method {!r}".format(method))
+        self.manifest = args.get("manifest")
+        self.libraries = list(args.get("libraries") or ())
         try:
             with self._cancellable():
                 data = self.export(args["tree"], args["output"], args["options"])

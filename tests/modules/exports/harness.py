@@ -49,10 +49,16 @@ def run(
     options: Mapping[str, Any],
     output: Path | None = None,
     environment: Mapping[str, str] | None = None,
+    manifest: Path | None = None,
 ) -> Exported:
-    """Run ``org.osbuild.NAME`` on ``tree`` and return its reply. Raises ServiceError where it fails otherwise."""
+    """Run ``org.osbuild.NAME`` on ``tree``, as the export ``test`` of the file ``manifest``; return its reply.
+
+    Raises ServiceError where it fails otherwise.
+    """
     with started(name, environment) as (client, process):
-        arguments = export(str(tree), str(output) if output else None, options)
+        arguments = export(
+            str(tree), str(output) if output else None, options, str(manifest) if manifest else None
+        )
         reply, fds = client.call("export", arguments)
         fds.close()
     assert process.returncode == 0

@@ -202,3 +202,13 @@ def test_only_what_stands_on_the_host_depends_on_it(library):
     }
     keys = manifest_keys(load(document(), library), DIGESTS)
     assert keys.host == {"build", "os", "image", "other"}
+
+
+def test_a_chain_that_is_longer_than_the_stack(library):
+    count = 3000
+    pipelines = [{"name": "p0", "stages": [noop(0)]}]
+    pipelines += [{"name": f"p{n}", "stages": [noop(n, inputs=tree(f"p{n - 1}"))]} for n in range(1, count)]
+    manifest = load({"version": "2", "pipelines": pipelines}, library)
+    keys = manifest_keys(manifest, DIGESTS)
+    plan = make_plan(manifest, keys, has=lambda _: False, pipelines=[f"p{count - 1}"])
+    assert [p.name for p in plan.pipelines] == [f"p{n}" for n in range(count)]
