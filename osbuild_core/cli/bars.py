@@ -42,6 +42,8 @@ class Bars:
         match event:
             case events.PipelineStarted(pipeline=name, first=first, total=total):
                 self._pipelines[name] = progress.add_task(name, total=total, completed=first, now="")
+            case events.PipelineNote(pipeline=name, message=message):
+                progress.update(self._pipelines[name], now=message)
             case events.StageStarted(pipeline=name, type=kind):
                 progress.update(self._pipelines[name], now=kind)
             case events.StageFinished(result=result) if result.success:

@@ -45,11 +45,13 @@ LONGEST = 10_000
 
 class Lines:
     """An event sink that writes a line for what starts and ends; with ``verbose`` also what stages print.
+    ``prefix`` begins each line, where several are at work.
 
     When nobody reads any more (a closed pipe), it falls silent: that is no reason for a build to end.
     """
 
-    def __init__(self, out: IO[str] | None = None, *, verbose: bool = False) -> None:
+    def __init__(self, out: IO[str] | None = None, *, verbose: bool = False, prefix: str = "") -> None:
+        self._prefix = prefix
         self._out = out or sys.stderr
         self._verbose = verbose
         self._totals: dict[str, int] = {}
@@ -57,7 +59,8 @@ class Lines:
 
     def _say(self, text: str) -> None:
         with contextlib.suppress(OSError):
-            print(text, file=self._out, flush=True)
+            # In one go: several may write to the same place.
+            print(f"{self._prefix}{text}\n", end="", file=self._out, flush=True)
 
     def __call__(self, event: events.Event) -> None:
         match event:
@@ -65,6 +68,8 @@ class Lines:
                 self._totals[name] = total
                 cached = f", {first} of {total} stages in the store" if first else ""
                 self._say(f"{name}: started{cached}")
+            case events.PipelineNote(pipeline=name, message=message):
+                self._say(f"{name}: {printable(message)}")
             case events.StageStarted(pipeline=name, number=number, type=kind):
                 self._say(f"{name}: {number + 1}/{self._totals.get(name, 0)} {kind}")
             case events.StageOutput(pipeline=name, text=text) if self._verbose:

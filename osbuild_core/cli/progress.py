@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from osbuild_core.cli.start import cancelling
@@ -14,24 +14,35 @@ from osbuild_core.model.events import Event, ExportStarted, PipelineStarted, Sin
 
 if TYPE_CHECKING:
     from osbuild_core.cli.debug import Debug
+    from osbuild_core.engine.context import Context
+    from osbuild_core.model.executor import Executor
 
 
 @contextlib.contextmanager
 def watched_session(
-    settings: Settings, *, verbose: bool = False, quiet: bool = False, debug: Debug | None = None
+    settings: Settings,
+    *,
+    verbose: bool = False,
+    quiet: bool = False,
+    debug: Debug | None = None,
+    also: Sink | None = None,
+    executor: Callable[[Context], Executor] | None = None,
+    around: contextlib.AbstractContextManager[object] | None = None,
 ) -> Iterator[Session]:
     """Open a session whose run a signal cancels; raises KeyboardInterrupt or Terminated once it is closed.
 
-    ``debug`` gets all events as well, and those about programs.
+    ``debug`` gets all events as well, and those about programs; so does ``also``, without those. ``executor``
+    makes what carries pipelines out, this machine unless given; ``around`` is entered before the session and left
+    after it, and no signal interrupts that.
     """
     with renderer(verbose=verbose, quiet=quiet, plain=debug is not None and debug.terminal) as shown:
-        sink = shown
+        sink = shown if also is None else _both(also, shown)
         if debug is not None:
             settings = settings._replace(trace=True)
-            sink = _both(debug, shown)
-        session = Session(settings, sink)
+            sink = _both(debug, sink)
+        session = Session(settings, sink, executor)
         # Outermost, so that closing the session is not interrupted either.
-        with cancelling(session.interrupt), session:
+        with cancelling(session.interrupt), around or contextlib.nullcontext(), session:
             yield session
 
 

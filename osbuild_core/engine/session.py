@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,26 +32,32 @@ if TYPE_CHECKING:
 class Session(Context):
     """Loads, plans and builds manifests on one library and one store. A context manager.
 
-    ``sink`` gets the events, one at a time, from whichever thread they come. ``executor`` carries pipelines
-    out (None: this machine does). Opening raises ModuleError for a library that is none.
+    ``sink`` gets the events, one at a time, from whichever thread they come. ``executor`` makes what carries
+    pipelines out for the session, when first needed (None: this machine does). Opening raises ModuleError for a
+    library that is none.
     """
 
     def __init__(
         self,
         settings: Settings | None = None,
         sink: Sink | None = None,
-        executor: Executor | None = None,
+        executor: Callable[[Context], Executor] | None = None,
     ) -> None:
         super().__init__(settings, sink)
-        self._executor = executor
+        self._make_executor = executor
+        self._executor: Executor | None = None
 
     def executor(self) -> Executor:
         """What carries pipelines out."""
-        if self._executor is None:
-            from osbuild_core.engine.local import LocalExecutor
+        with self._lock:
+            if self._executor is None:
+                make = self._make_executor
+                if make is None:
+                    from osbuild_core.engine.local import LocalExecutor
 
-            self._executor = LocalExecutor(self)
-        return self._executor
+                    make = LocalExecutor
+                self._executor = make(self)
+            return self._executor
 
     # Manifests
 

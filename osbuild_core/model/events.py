@@ -47,6 +47,13 @@ class PipelineFinished(NamedTuple):
     result: PipelineResult
 
 
+class PipelineNote(NamedTuple):
+    """What has become of a pipeline that is carried out elsewhere: waiting, running, started anew."""
+
+    pipeline: str
+    message: str
+
+
 class StageStarted(NamedTuple):
     pipeline: str
     number: int
@@ -141,6 +148,7 @@ Event = (
     | RunFinished
     | PipelineStarted
     | PipelineFinished
+    | PipelineNote
     | StageStarted
     | StageOutput
     | StageFinished

@@ -15,6 +15,7 @@ class Executor(Protocol):
     def run_pipeline(self, plan: Plan, planned: PlannedPipeline) -> PipelineResult:
         """Run the stages of ``planned`` that are to do, and report events as they happen.
 
-        A failure is in the result, not raised. Afterwards the session's store has the tree.
+        A failure is in the result, not raised. Afterwards the session's store has the tree if the plan exports
+        it or if none of its pipelines stands on it; others may be where only this executor finds them.
         """
         ...

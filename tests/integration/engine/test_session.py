@@ -45,7 +45,7 @@ def test_another_executor_gets_the_pipelines(tmp_path: Path):
             return PipelineResult(planned.name, planned.pipeline.id, True, stages)
 
     executor = Elsewhere()
-    with Session(Settings(store=tmp_path / "store"), executor=executor) as session:
+    with Session(Settings(store=tmp_path / "store"), executor=lambda _: executor) as session:
         assert session.build(session.load(document(noop(1)))).success
     assert executor.asked == ["p"]
 

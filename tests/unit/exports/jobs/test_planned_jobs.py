@@ -27,9 +27,9 @@ ODD_STORE = "/srv/$HOME}\"`id`\\ '"
 
 RECORDER = """#!/bin/sh
 echo "start $*" >>"$RECORD"
-trap 'echo "term $*" >>"$RECORD"; exit 143' TERM
+trap 'echo "term $*" >>"$RECORD"; kill "$nap"; exit 143' TERM
 case "$*" in *"$FAIL"*) exit 7 ;; esac
-if [ -e "$RECORD.slow" ]; then sleep 60 & wait; fi
+if [ -e "$RECORD.slow" ]; then sleep 60 & nap=$!; wait; fi
 sleep 0.2
 cat "$2" >"$RECORD.manifest"
 printf %s "$OSBUILD_CORE_STORE" >"$RECORD.store"
