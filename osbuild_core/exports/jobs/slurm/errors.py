@@ -46,7 +46,7 @@ _COMPLAINTS = (
     ),
     _Complaint(r"[Ii]nvalid partition", "slurm.partition", None),
     _Complaint(r"[Ii]nvalid (?:account|qos)|account/partition", "slurm.account", "see `sacctmgr show assoc`"),
-    _Complaint(r"Invalid job id", "slurm.unknown-job", "it may have ended long ago"),
+    _Complaint(r"Invalid job id|^Job \S+ not found", "slurm.unknown-job", "it may have ended long ago"),
     _Complaint(
         r"Unable to open file|does not look like a batch script|requires.*\"#!\"|not a valid batch script"
         r"|DOS line breaks",

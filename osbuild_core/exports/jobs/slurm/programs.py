@@ -110,6 +110,8 @@ def run(
             input=b"" if stdin is None else stdin,
             capture_output=True,
             timeout=TIMEOUT,
+            # A Ctrl-C is for us: a job that sbatch has just submitted would be nobody's.
+            start_new_session=True,
             **as_user(user),
         )
     except subprocess.TimeoutExpired:
@@ -120,5 +122,7 @@ def run(
             retryable=True,
         ) from None
     if done.returncode != 0:
-        raise complaint(program, done.stderr.decode(errors="replace"), done.returncode)
+        # Of a task that it does not know scontrol says so on its output.
+        said = done.stderr or done.stdout
+        raise complaint(program, said.decode(errors="replace"), done.returncode)
     return done.stdout.decode(errors="replace")
