@@ -87,7 +87,7 @@ def _places(before: Sequence[Path], after: Sequence[Path]) -> Places | None:
 
 def _add_touched(layer: str, places: Places) -> bool:
     """Add what ``layer`` has to ``places``; False where all may be different."""
-    if _moved(layer):
+    if moved(layer):
         return False
     pending = [(layer, places)]
     while pending:
@@ -96,14 +96,14 @@ def _add_touched(layer: str, places: Places) -> bool:
             for entry in entries:
                 below = here.setdefault(entry.name, {})
                 # A file, or the mark of a deletion, may be in the place of a directory.
-                if not entry.is_dir(follow_symlinks=False) or _moved(entry.path):
+                if not entry.is_dir(follow_symlinks=False) or moved(entry.path):
                     here[entry.name] = None
                 elif below is not None:
                     pending.append((entry.path, below))
     return True
 
 
-def _moved(directory: str) -> bool:
+def moved(directory: str) -> bool:
     """Tell whether a directory of a layer was moved there, or put in the place of another one."""
     return any(name in _OVERLAY_MOVED for name in os.listxattr(directory))
 

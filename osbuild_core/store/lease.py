@@ -58,12 +58,25 @@ class Lease:
 
     def layers(self) -> list[Path]:
         """Return the layers that make the tree, newest first. Raises StoreError where one is missing."""
+        return [info.layer for info in self._chain()]
+
+    def _chain(self) -> list[ObjectInfo]:
         chain = self._surroundings.table.chain(self.info)
         if chain is None:
             raise StoreError(
                 f"object {self.key} has lost what it lies on", code="store.missing", hint="build again"
             )
-        return [info.layer for info in chain]
+        return chain
+
+    def parent(self) -> ObjectInfo | None:
+        """Return the object that this layer lies on; None where it is a whole tree. Raises StoreError."""
+        if self.info.parent is None:
+            return None
+        return self._chain()[1]
+
+    def flagged(self) -> bool:
+        """Tell whether the tree may have immutable or append-only files. Raises StoreError."""
+        return any(info.flagged for info in self._chain())
 
     @contextmanager
     def mount(self, target: Path | None = None) -> Iterator[Path]:

@@ -72,6 +72,13 @@ def bind(source: Text, target: Text, *, read_only: bool = False) -> None:
         mount(None, target, None, MS_BIND | MS_REMOUNT | MS_RDONLY)
 
 
+def rename_new(source: Text, target: Text) -> None:
+    """Call renameat2(2) so that it replaces nothing; FileExistsError where the name is taken."""
+    no_replace = ctypes.c_uint(1)
+    result = _libc.renameat2(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), no_replace)
+    _checked(result, target)
+
+
 def umount(target: Text, *, lazy: bool = False) -> None:
     """Unmount ``target``; EBUSY where it is in use, unless ``lazy``."""
     _checked(_libc.umount2(os.fsencode(target), ctypes.c_int(_MNT_DETACH if lazy else 0)), target)

@@ -26,6 +26,7 @@ PINNED = "pinned"
 CHILD = "child"
 _SIZE = "size"
 _FORMAT = 1
+_LATER = ("tree", "stands_for")
 
 
 @cache
@@ -43,7 +44,8 @@ class ObjectInfo:
     tree (the first layer, every copy). ``depth`` counts the layers down from here. ``plain`` trees are
     never stacked on. ``stackable`` is False for a copied tree that has things in it which an overlay would
     take for its own. ``flagged`` says that the layer has immutable or append-only files, ``marked`` that the
-    directory has the attribute :data:`MARK`.
+    directory has the attribute :data:`MARK`. ``tree`` is the identity of a tree that came from elsewhere, where
+    it was committed first; ``stands_for`` the key of the object that this one is a flattened copy of.
     """
 
     key: str
@@ -61,6 +63,13 @@ class ObjectInfo:
     stackable: bool = True
     flagged: bool = False
     marked: bool = False
+    tree: str | None = None
+    stands_for: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """What tells this tree from others that are made for the same key, on whichever machine."""
+        return self.tree or self.serial
 
     @property
     def log(self) -> Path:
@@ -124,6 +133,8 @@ def write(directory: Path, info: ObjectInfo) -> None:
     """Write ``object.json`` of a new object into ``directory``, where it is being made."""
     names = [name for name in ObjectInfo.__slots__ if name not in ("path", "last_used")]
     content = {name: getattr(info, name) for name in names} | {"format": _FORMAT}
+    # Left out, so that programs from before there was a remote cache read the others.
+    content = {name: value for name, value in content.items() if value is not None or name not in _LATER}
     with open(directory / FILE, "x", encoding="utf-8") as file:
         file.write(json.dumps(content, separators=(",", ":")))
 

@@ -229,7 +229,7 @@ class Store:
                 with self.begin(name, None) as work:
                     # Through a mount on both sides: what the layers keep escaped is escaped again.
                     work.fill(base, work.tree, cancelled)
-                    flat = work.commit_held(base.info.document)
+                    flat = work.commit_held(base.info.document, tree=base.info.identity, stands_for=base.key)
         return flat
 
     @contextmanager

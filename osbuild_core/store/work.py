@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -147,13 +148,26 @@ class Work:
             return lease.info
 
     def commit_held(
-        self, document: Mapping[str, Any], *, source_epoch: int | None = None, flags: bool = True
+        self,
+        document: Mapping[str, Any],
+        *,
+        source_epoch: int | None = None,
+        flags: bool = True,
+        tree: str | None = None,
+        stands_for: str | None = None,
     ) -> Lease:
-        """Commit, and go on holding the object, so that nobody evicts it before it is used."""
+        """Commit, and go on holding the object, so that nobody evicts it before it is used.
+
+        ``flags`` is as in :meth:`commit`, ``tree`` and ``stands_for`` as in :class:`ObjectInfo`.
+        """
         with reported("committing a tree"):
             # Nobody waits for what is in the scratch directory, but a mount in it would hold the tree.
             self._unmount()
-            info = self._finish(document, source_epoch, flags)
+            info = replace(self._finish(document, source_epoch, flags), tree=tree, stands_for=stands_for)
+            # A commit that failed may have left one.
+            with suppress(FileNotFoundError):
+                os.unlink(self._object / objects.FILE)
+            objects.write(self._object, info)
             lease = self._publish(info)
         self._done = True
         self._close()
@@ -191,7 +205,7 @@ class Work:
 
             foreign, flagged = examine(str(self._layer), source_epoch)
         now = time.time()
-        info = ObjectInfo(
+        return ObjectInfo(
             key=self.key,
             parent=None if parent is None else parent.key,
             parent_serial=None if parent is None else parent.serial,
@@ -207,10 +221,6 @@ class Work:
             flagged=flagged,
             marked=objects.mark(self._object),
         )
-        with suppress(FileNotFoundError):
-            os.unlink(self._object / objects.FILE)
-        objects.write(self._object, info)
-        return info
 
     def _publish(self, info: ObjectInfo) -> Lease:
         table = self._surroundings.table

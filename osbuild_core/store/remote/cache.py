@@ -1,0 +1,377 @@
+"""The remote cache of a store: what it has, bringing trees from there and there.
+
+Nothing that is wrong with it is raised: it becomes a warning, and the cache has nothing then. Only a run that was
+cancelled or superseded ends (Cancelled).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from osbuild_core.model.errors import StoreError
+from osbuild_core.store.failure import reported
+from osbuild_core.store.lease import Lease
+from osbuild_core.store.remote import changes
+from osbuild_core.store.remote.blobs import BlobStore
+from osbuild_core.store.remote.compression import compressed, decompressed
+from osbuild_core.store.remote.failure import remote_error
+from osbuild_core.store.remote.member import damaged
+from osbuild_core.store.remote.pack import pack
+from osbuild_core.store.remote.patience import Patience
+from osbuild_core.store.remote.record import LONGEST, Record, decode, encode, record_name
+from osbuild_core.store.remote.tarreader import Reader
+from osbuild_core.store.remote.unpack import unpack
+from osbuild_core.store.store import Store
+
+T = TypeVar("T")
+STALL_SECONDS = 60.0
+
+_WRITING = ("remote.full", "remote.read-only", "remote.no-zstd", "remote.zstd")
+"""Codes of errors after which nothing is put there any more, but what is there may still be good."""
+
+
+class Moved(NamedTuple):
+    """What came or went: ``objects`` trees, ``size`` bytes compressed."""
+
+    objects: int = 0
+    size: int = 0
+
+
+class RemoteCache:
+    """May be used from any thread; :meth:`pull` and :meth:`push` need one with a mount namespace of its own.
+
+    ``warn`` gets one line about what is wrong. ``check`` is called all the time, and raises Cancelled where the
+    run is to end; ``may_publish`` before a blob appears, and raises Cancelled where this run is not the one any
+    more whose results count. ``stall_seconds`` is how long nothing may happen.
+    """
+
+    def __init__(
+        self,
+        store: Callable[[], Store],
+        blobs: BlobStore,
+        *,
+        read_only: bool = False,
+        warn: Callable[[str], None] = lambda _: None,
+        check: Callable[[], None] = lambda: None,
+        may_publish: Callable[[], None] = lambda: None,
+        stall_seconds: float = STALL_SECONDS,
+    ) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._warn = warn
+        self._may_publish = may_publish
+        self._patience = Patience(stall_seconds, check)
+        self._lock = threading.Lock()
+        self._records: dict[str, Record] = {}
+        self._missing: set[str] = set()
+        self._bad: set[str] = set()
+        self._readable = True
+        self._writable = not read_only
+
+    @property
+    def writable(self) -> bool:
+        """Whether something can be put there, as far as is known."""
+        return self._readable and self._writable
+
+    # Looking
+
+    def has(self, key: str) -> bool:
+        """Tell whether a tree can be had, as far as the records say: its own and those that it stands on.
+
+        What was not there when it was first asked for is not asked for again.
+        """
+        return self._chain(key) is not None
+
+    def _chain(self, key: str) -> list[Record] | None:
+        """Return the records that make a tree, newest first."""
+        chain: list[Record] = []
+        wanted: tuple[str, str | None] | None = (key, None)
+        while wanted is not None:
+            if wanted[0] in self._missing:
+                return None
+            record = self.record(wanted[0])
+            if record is None:
+                self._missing.add(wanted[0])
+                return None
+            if wanted[1] not in (None, record.tree) or any(record.key == other.key for other in chain):
+                # What it stood on was built anew since.
+                return None
+            chain.append(record)
+            wanted = None if record.parent is None else (record.parent, record.parent_tree)
+        return chain
+
+    def record(self, key: str) -> Record | None:
+        """Return what the cache knows of a tree; None for nothing."""
+        if key in self._bad or not self._readable:
+            return None
+        known = self._records.get(key)
+        if known is not None:
+            return known
+        try:
+            record = self._read_record(key)
+        except StoreError as error:
+            self._trouble(error, key)
+            return None
+        if record is not None:
+            with self._lock:
+                self._records[key] = record
+        return record
+
+    def _read_record(self, key: str) -> Record | None:
+        def read(_: Callable[[], None]) -> bytes | None:
+            blob = self._blobs.get(record_name(key))
+            if blob is None:
+                return None
+            with blob:
+                return b"".join(iter(lambda: blob.read(1 << 20), b""))
+
+        text = self._remotely("looking into the remote cache", read)
+        if text is not None and len(text) > LONGEST:
+            raise damaged("its record is too long")
+        return None if text is None else decode(text, key)
+
+    def _remotely(self, what: str, action: Callable[[Callable[[], None]], T]) -> T:
+        def call(got_on: Callable[[], None]) -> T:
+            try:
+                return action(got_on)
+            except OSError as error:
+                raise remote_error(error, what) from error
+
+        return self._patience.call(call)
+
+    def _trouble(self, error: StoreError, key: str | None = None) -> None:
+        """Warn of ``error``, and draw the conclusions."""
+        if error.code == "remote.damaged" and key is not None:
+            with self._lock:
+                self._bad.add(key)
+                record = self._records.pop(key, None)
+            self._warn(f"{error.detail} (key {key[:12]}): it is not used")
+            if self.writable:
+                self._remove([record_name(key), *([record.layer_name] if record else [])])
+            return
+        with self._lock:
+            known = not (self._writable if error.code in _WRITING else self._readable)
+            if error.code in _WRITING:
+                self._writable = False
+            else:
+                self._readable = False
+        if not known:
+            rest = "nothing is put there" if error.code in _WRITING else "going on without it"
+            hint = f"; {error.hint}" if error.hint else ""
+            self._warn(f"the remote cache: {error.detail}: {rest}{hint}")
+
+    def _remove(self, names: Sequence[str]) -> None:
+        # So that what is built in its place can go there.
+        def remove(_: Callable[[], None]) -> None:
+            for name in names:
+                self._blobs.remove(name)
+
+        try:
+            self._remotely("removing a damaged entry", remove)
+        except StoreError as error:
+            self._trouble(error)
+
+    # Pulling
+
+    def pull(self, key: str) -> tuple[Lease | None, Moved]:
+        """Bring a tree into the store, with what it stands on and the store lacks; hold it.
+
+        None where that cannot be; :meth:`has` knows from then on.
+        """
+        with self._lock:
+            self._missing.clear()
+        chain = self._chain(key)
+        if chain is None:
+            return None, Moved()
+        moved = Moved()
+        store = self._store()
+        with ExitStack() as stack:
+            todo: list[Record] = []
+            base: Lease | None = None
+            for record in chain:
+                base = store.acquire(record.key)
+                if base is not None and base.info.identity == record.tree:
+                    break
+                if base is not None:
+                    base.close()
+                    base = None
+                todo.append(record)
+            if base is not None:
+                stack.push(base)
+            waiting: list[Record] = []
+            for record in reversed(todo):
+                with store.building(record.key, self._cancelled):
+                    there = store.acquire(record.key)
+                    if there is None:
+                        made = self._unpack([*waiting, record], base)
+                        stack.pop_all()
+                        if made is None:
+                            return None, moved
+                        moved = Moved(moved.objects + 1, moved.size + sum(r.size for r in (*waiting, record)))
+                        waiting = []
+                    elif there.info.identity == record.tree or record.key == key:
+                        made = there
+                        waiting = []
+                    else:
+                        # The store has another tree for that key; what lies on this one takes it along.
+                        there.close()
+                        waiting.append(record)
+                        continue
+                stack.close()
+                base = made
+                stack.push(base)
+            stack.pop_all()
+            return base, moved
+
+    def _cancelled(self) -> bool:
+        self._patience.check()
+        return False
+
+    def _unpack(self, records: Sequence[Record], base: Lease | None) -> Lease | None:
+        """Make the tree of the last of ``records`` on ``base``, which is ours no more."""
+        record = records[-1]
+        store = self._store()
+        try:
+            flags = base is not None and base.flagged()
+            plain = any(one.plain for one in records)
+            with store.begin(record.key, base, plain=plain, cancelled=self._cancelled) as work:
+                for record in records:
+                    self._unpack_layer(record, str(work.tree), flags)
+                    flags = flags or record.flagged
+                return work.commit_held(record.document, tree=record.tree)
+        except StoreError as error:
+            if base is not None:
+                base.close()
+            if error.code.startswith("remote."):
+                self._trouble(error, record.key)
+            else:
+                with self._lock:
+                    self._bad.add(record.key)
+                self._warn(f"{record.key[:12]} of the remote cache cannot be kept: {error.detail}")
+            return None
+
+    def _unpack_layer(self, record: Record, tree: str, flags: bool) -> None:
+        source = self._remotely("reading from the remote cache", lambda _: self._blobs.get(record.layer_name))
+        if source is None:
+            raise damaged("its layer is missing")
+        with (
+            reported("unpacking a layer"),
+            decompressed(source, record.layer, self._patience) as stream,
+        ):
+            unpack(Reader(stream), tree, flags=flags, check=self._patience.check)
+
+    # Pushing
+
+    def push(self, key: str, before: Sequence[str] = ()) -> Moved:
+        """Put a tree there that the store has and the cache lacks, and those that it stands on.
+
+        ``before`` are the keys of the stages before it, newest first.
+        """
+        store = self._store()
+        todo: list[tuple[str, Sequence[str]]] = []
+        moved = Moved()
+        for number, one in enumerate((key, *before)):
+            if not store.has(one):
+                continue
+            if not self.writable or self._fresh_record(one) is not None:
+                break
+            todo.append((one, before[number:]))
+        for one, older in reversed(todo):
+            size = self._push_one(one, older) if self.writable else None
+            if size is not None:
+                moved = Moved(moved.objects + 1, moved.size + size)
+        return moved
+
+    def _fresh_record(self, key: str) -> Record | None:
+        if key in self._bad:
+            # What was wrong there has been removed, or cannot be.
+            with self._lock:
+                self._bad.discard(key)
+        return self.record(key)
+
+    def _push_one(self, key: str, older: Sequence[str]) -> int | None:
+        """Put one tree there; returns the compressed size, None where there was nothing to do or it failed."""
+        lease = self._store().acquire(key)
+        if lease is None:
+            return None
+        with lease:
+            try:
+                with self._store().scratch("push") as scratch, reported("packing a layer"):
+                    record = self._packed(lease, older, scratch / "layer")
+                    (scratch / "record").write_bytes(encode(record))
+                    self._put(record.layer_name, scratch / "layer")
+                    if not self._put(record_name(key), scratch / "record"):
+                        return None
+                    with self._lock:
+                        self._records[key] = record
+                    return record.size
+            except StoreError as error:
+                if error.code.startswith("remote."):
+                    self._trouble(error)
+                else:
+                    self._warn(f"{key[:12]} cannot be put into the remote cache: {error.detail}")
+                return None
+
+    def _packed(self, lease: Lease, older: Sequence[str], spool: Path) -> Record:
+        """Write what ``lease`` changes to ``spool``, and return its record."""
+        with ExitStack() as stack:
+            tree = str(stack.enter_context(lease.mount()))
+            parent, parent_tree, changed = self._changes(lease, tree, older, stack)
+            with compressed(spool) as (stream, counting):
+                odd = pack(tree, changed, stream, flags=lease.flagged(), check=self._patience.check)
+        with open(spool, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return Record(
+            key=lease.key,
+            parent=parent,
+            tree=lease.info.identity,
+            parent_tree=parent_tree,
+            document=lease.info.document,
+            layer=digest,
+            size=spool.stat().st_size,
+            unpacked=counting.count,
+            plain=lease.info.plain or odd,
+            flagged=lease.flagged(),
+        )
+
+    def _changes(
+        self, lease: Lease, tree: str, older: Sequence[str], stack: ExitStack
+    ) -> tuple[str | None, str | None, changes.Changes]:
+        """Return what the tree lies on in the cache (key and identity) and what it changes there."""
+        below = lease.parent()
+        if below is not None:
+            key = below.stands_for or below.key
+            if self._lies_there(key, below.identity):
+                return key, below.identity, changes.of_layer(str(lease.info.layer), tree)
+            return None, None, changes.everything(tree)
+        for key in older:
+            base = self._store().acquire(key)
+            if base is None:
+                continue
+            stack.enter_context(base)
+            if not self._lies_there(key, base.info.identity):
+                break
+            old = str(stack.enter_context(base.mount()))
+            flags = base.flagged() or lease.flagged()
+            return key, base.info.identity, changes.between(old, tree, flags=flags)
+        return None, None, changes.everything(tree)
+
+    def _lies_there(self, key: str, identity: str) -> bool:
+        record = self.record(key)
+        return record is not None and record.tree == identity
+
+    def _put(self, name: str, source: Path) -> bool:
+        def put(got_on: Callable[[], None]) -> bool:
+            def check() -> None:
+                got_on()
+                self._may_publish()
+
+            self._may_publish()
+            return self._blobs.put(name, source, check)
+
+        return self._remotely("writing to the remote cache", put)
