@@ -233,3 +233,26 @@ def is_python(path: Path) -> bool:
     with path.open("rb") as file:
         line = file.readline(256)
     return line.startswith(b"#!") and b"python3" in line
+
+
+def reply_path(reply: Any, service: Service) -> str:
+    """Return the path that ``service`` replied. Raises ServiceError where there is none."""
+    if not isinstance(reply, dict) or not isinstance(reply.get("path"), str):
+        raise ServiceError(
+            f"{service.label} replied no path", code="service.protocol", hint=BROKEN, place=service.place
+        )
+    path: str = reply["path"]
+    return path
+
+
+def relative(path: str, directory: Path, service: Service) -> str:
+    """Return ``path`` relative to ``directory``. Raises ServiceError where it is not inside."""
+    inside = os.path.relpath(path, directory)
+    if inside == ".." or inside.startswith("../"):
+        raise ServiceError(
+            f"{service.label} replied a path outside of its directory: {path}",
+            code="service.protocol",
+            hint=BROKEN,
+            place=service.place,
+        )
+    return inside

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from osbuild_core.catalog.module import Module
 from osbuild_core.engine.buildroot import BuildRoot, new_api
 from osbuild_core.engine.failure import FAILURES, cancelled, failure_of
-from osbuild_core.engine.services import BROKEN, Service, Services
+from osbuild_core.engine.services import BROKEN, Services, relative, reply_path
 from osbuild_core.engine.trees import Trees
 from osbuild_core.model.errors import Path as Place
 from osbuild_core.model.errors import ServiceError
@@ -357,29 +357,6 @@ def ending_signal(status: int) -> signal.Signals | None:
         return signal.Signals(-status if status < 0 else status - 128)
     except ValueError:
         return None
-
-
-def reply_path(reply: Any, service: Service) -> str:
-    """Return the path that ``service`` replied. Raises ServiceError where there is none."""
-    if not isinstance(reply, dict) or not isinstance(reply.get("path"), str):
-        raise ServiceError(
-            f"{service.label} replied no path", code="service.protocol", hint=BROKEN, place=service.place
-        )
-    path: str = reply["path"]
-    return path
-
-
-def relative(path: str, directory: Path, service: Service) -> str:
-    """Return ``path`` relative to ``directory``. Raises ServiceError where it is not inside."""
-    inside = os.path.relpath(path, directory)
-    if inside == ".." or inside.startswith("../"):
-        raise ServiceError(
-            f"{service.label} replied a path outside of its directory: {path}",
-            code="service.protocol",
-            hint=BROKEN,
-            place=service.place,
-        )
-    return inside
 
 
 def read_metadata(path: Path) -> Mapping[str, Any] | None:

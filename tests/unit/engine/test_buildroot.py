@@ -31,7 +31,8 @@ def root(tmp_path):
 
 def spec(root):
     frame = root.frame
-    return root.spec(("true",), api=frame / "api", dev=frame / "dev", etc=frame / "etc", var=frame / "var")
+    places = {name: frame / name for name in ("api", "dev", "etc", "var")}
+    return root.spec(("true",), **places, capabilities=frozenset())
 
 
 def test_parts_of_etc_and_boot_are_shown_where_the_tree_has_them(root):
