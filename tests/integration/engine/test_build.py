@@ -185,7 +185,7 @@ def test_metadata_comes_out_the_same_fresh_and_cached(bench):
 def test_stage_timeout(bench):
     bench.add_stage("org.osbuild.sleep", "time.sleep(60)")
     manifest = bench.manifest({"name": "p", "stages": [{"type": "org.osbuild.sleep"}]})
-    done = bench.build(manifest, "--stage-timeout", "0.5", "--json")
+    done = bench.build(manifest, "--stage-timeout", "3", "--json")
     assert done.returncode == 1
     assert json.loads(done.stdout)["pipelines"][0]["stages"][0]["error"]["code"] == "stage.timeout"
     assert bench.leftovers() == []
