@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -177,6 +178,9 @@ class Session(Context):
     def _check_possible(self, plan: Plan, output_directory: Path | None) -> None:
         """Refuse a plan that could only fail, before anything is fetched for it."""
         if not (plan.todo or plan.exports):
+            if plan.pipelines and os.geteuid() != 0:
+                # Even what is there has to be held.
+                self._check_rights(sandboxes=False)
             return
         self._check_rights(sandboxes=bool(plan.todo))
         if output_directory is not None:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 
 _LOG = "its output may say why"
+_SILENT = "it printed nothing that would say why"
 
 METADATA_MAX = 16 << 20
 """Bytes; it is held in memory, and in every object that stands on the stage."""
@@ -341,11 +342,12 @@ class StageRun:
             value = data["value"].strip()
             detail = f"{data['type']}: {value.splitlines()[0]}" if value else data["type"]
             return Failure("stage.exception", detail, _LOG, place, data=data)
+        log = _LOG if outcome.output.strip() else _SILENT
         number = ending_signal(outcome.returncode)
         if number is not None:
-            hint = "was the machine out of memory?" if number == signal.SIGKILL else _LOG
+            hint = "was the machine out of memory?" if number == signal.SIGKILL else log
             return Failure("stage.killed", f"was ended by signal {number} ({number.name})", hint, place)
-        return Failure("stage.exit", f"ended with status {outcome.returncode}", _LOG, place)
+        return Failure("stage.exit", f"ended with status {outcome.returncode}", log, place)
 
 
 def ending_signal(status: int) -> signal.Signals | None:

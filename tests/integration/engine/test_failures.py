@@ -183,3 +183,16 @@ def test_a_normal_user_can_look_and_download_and_is_told_that_building_needs_roo
         assert as_nobody(bench, "plan", "--store", store, "-").returncode == 0
         assert as_nobody(bench, "--store", store, "-", program=OSBUILD).returncode == 0
         assert os.listdir(f"{store}/sources/org.osbuild.files") == [HELLO]
+        # Also where root has built it all.
+        bench.store = store
+        bench.result(bench.directory / "manifest.json")
+        done = as_nobody(bench, "build", "--store", store, "--json", "-")
+        assert json.loads(done.stdout)["errors"][0]["code"] == "sandbox.not-root"
+
+
+@pytest.mark.parametrize(("says", "hint"), [("print('why')", "its output may"), ("", "it printed nothing")])
+def test_the_hint_knows_whether_there_is_output(bench, says, hint):
+    bench.add_stage("org.osbuild.use", f"{says}\nreturn 3")
+    manifest = bench.manifest({"name": "p", "stages": [{"type": "org.osbuild.use"}]})
+    result = json.loads(bench.build(manifest, "--json").stdout)
+    assert result["pipelines"][0]["stages"][0]["error"]["hint"].startswith(hint)
