@@ -7,7 +7,7 @@ import sys
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from osbuild_core.cli.lines import seconds, size
+from osbuild_core.cli.lines import on_one_line, seconds, size
 from osbuild_core.model import events
 from osbuild_core.model.results import ExportResult, SourceResult
 
@@ -41,7 +41,9 @@ class Bars:
         progress = self._progress
         match event:
             case events.PipelineStarted(pipeline=name, first=first, total=total):
-                self._pipelines[name] = progress.add_task(name, total=total, completed=first, now="")
+                self._pipelines[name] = progress.add_task(
+                    on_one_line(name), total=total, completed=first, now=""
+                )
             case events.PipelineNote(pipeline=name, message=message):
                 progress.update(self._pipelines[name], now=message)
             case events.StageStarted(pipeline=name, type=kind):
@@ -67,7 +69,7 @@ class Bars:
             case events.SourceFinished(result=result):
                 self._finish_source(result)
             case events.ExportStarted(name=name, type=kind) if kind:
-                self._exports[name] = progress.add_task(f"export {name}", total=None, now=kind)
+                self._exports[name] = progress.add_task(f"export {on_one_line(name)}", total=None, now=kind)
             case events.ExportProgress(name=name, done=done, total=total, message=message):
                 self._show_export(self._exports[name], done, total, message)
             case events.ExportFinished(result=result) if result.name in self._exports:

@@ -58,9 +58,11 @@ class Lines:
         self._unfinished: dict[str, str] = {}
 
     def _say(self, text: str) -> None:
+        """Print ``text`` as one line, whatever the names of a manifest have in them."""
         with contextlib.suppress(OSError):
             # In one go: several may write to the same place.
-            print(f"{self._prefix}{text}\n", end="", file=self._out, flush=True)
+            line = printable(text).replace("\n", " ")
+            print(f"{self._prefix}{line}\n", end="", file=self._out, flush=True)
 
     def __call__(self, event: events.Event) -> None:
         match event:
@@ -83,7 +85,7 @@ class Lines:
                 if fetched:
                     self._say(f"{result.type}: {len(fetched)} items in {seconds(result.seconds)}")
             case events.ExportProgress(name=name, message=message) if message:
-                self._say(f"{name}: {printable(message)}")
+                self._say(f"{name}: {message}")
             case events.ExportOutput(name=name, text=text) if self._verbose:
                 self._show(name, text)
             case events.ExportFinished(result=result) if result.success:
@@ -97,7 +99,7 @@ class Lines:
     def _finish_stage(self, result: StageResult) -> None:
         rest = self._unfinished.pop(result.pipeline, "")
         if rest:
-            self._say(f"{result.pipeline} | {printable(rest)}")
+            self._say(f"{result.pipeline} | {rest}")
         if result.error is not None and result.error.code == "cancelled":
             return
         state = "failed"
@@ -113,4 +115,4 @@ class Lines:
             whole, rest = [*whole, rest], ""
         self._unfinished[name] = rest
         for line in whole:
-            self._say(f"{name} | {printable(line)}")
+            self._say(f"{name} | {line}")

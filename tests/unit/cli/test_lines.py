@@ -57,6 +57,25 @@ def test_a_pipeline_from_start_to_end():
     ]
 
 
+ODD = "a[/b]\x1b[2Jb\nc"
+
+
+def test_names_stay_on_their_line_and_do_nothing_to_the_terminal():
+    """They come from manifests, which may be those of others."""
+    assert said(events.PipelineStarted(ODD, "id", 0, 1)) == ["a[/b]\ufffd[2Jb c: started"]
+
+
+def test_names_stay_beside_their_bar(capsys):
+    from osbuild_core.cli.bars import Bars
+
+    with Bars() as bars:
+        bars(events.PipelineStarted(ODD, "id", 0, 1))
+        bars(events.PipelineFinished(PipelineResult(ODD, "id", True, seconds=3)))
+    shown = capsys.readouterr().err
+    assert r"a[/b]\x1b[2Jb\nc" in shown
+    assert "\x1b[2J" not in shown
+
+
 def test_a_failure_is_said_and_what_it_cancelled_is_not():
     failed, cancelled = Failure("stage.exit", "ended"), Failure("cancelled", "cancelled")
     assert said(ended(0, success=False, error=failed), ended(0, success=False, error=cancelled)) == [
