@@ -13,8 +13,10 @@ from osbuild_core.cli.options import exports_option, settings_of, store_options
 from osbuild_core.engine.graph import Graph, make_graph
 from osbuild_core.engine.plan import export_targets
 from osbuild_core.engine.session import Session
+from osbuild_core.model.errors import UsageError
 
 _SUFFIXES = {".svg": "svg", ".dot": "dot", ".gv": "dot"}
+_NOT_DRAWN = (".png", ".pdf", ".jpg", ".jpeg", ".gif", ".webp", ".ps", ".eps")
 
 
 @click.command()
@@ -54,11 +56,18 @@ def command(
     Dashed: a pipeline runs on the tree of another one; bold: it takes that tree as an input. With --export only
     what that needs is drawn. Where there is a store, what it has is green.
     """
+    suffix = output.suffix if output else ""
+    if format_ is None and suffix in _NOT_DRAWN:
+        raise UsageError(
+            f"there is no way to draw {suffix[1:]} here",
+            code="usage.format",
+            hint=f"name a file that ends with .svg, or have Graphviz do it: --format dot | dot -T{suffix[1:]}",
+        )
     graph = _graph(manifest, exports, settings_of(libdir, store_backend, store=store), state=not no_state)
     if as_json:
         print_json(document(graph))
         return
-    chosen = format_ or _SUFFIXES.get(output.suffix if output else "", "mermaid")
+    chosen = format_ or _SUFFIXES.get(suffix, "mermaid")
     write_output(drawn(graph, chosen, stages=stages), output)
 
 

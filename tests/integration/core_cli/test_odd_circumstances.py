@@ -83,6 +83,7 @@ def test_what_is_no_manifest(
         (("store", "gc", "--older-than", "yesterday"), 2, "like 30m"),
         (("graph", "m.json", "-o", "missing/graph.dot"), 1, "cannot write missing/graph.dot"),
         (("graph", "m.json", "-o", "/"), 1, "cannot write /"),
+        (("graph", "m.json", "-o", "graph.png"), 1, "--format dot | dot -Tpng"),
         (("completion", "tcsh"), 2, "'tcsh' is not one of"),
         (("resolve", "missing.yaml"), 1, "No such file or directory (name a file with a template)"),
         (("resolve", "/dev/null"), 1, "has to be a mapping, and it is empty (it has pipelines:"),
