@@ -24,7 +24,10 @@ Rows = Iterable[tuple[str, str]]
 EXIT_STATUS = {
     "osbuild-core": (
         ("0", "Done."),
-        ("1", "Something failed (a stage, a download, an export, the store), or what was named is not there."),
+        (
+            "1",
+            "Something failed (a stage, a download, an export, the store), or what was named is not there.",
+        ),
         ("2", "The manifest or the command line was refused."),
         ("129", "Ended by SIGHUP (the terminal was closed)."),
         ("130", "Ended by SIGINT (Ctrl-C)."),

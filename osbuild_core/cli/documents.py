@@ -47,7 +47,7 @@ def read_manifest(path: str) -> Any:
         reason, hint = str(error), _WHOLE
         if not data.strip():
             reason, hint = "it is empty", "has what was to write it failed?"
-        elif _is_trailing_comma(text, error.pos):
+        elif _is_trailing_comma(text, error):
             reason, hint = _at("a comma after the last item", error), "take it out"
         elif error.pos == len(text):
             reason, hint = _at("it ends too early", error), "is it whole, and is each bracket closed?"
@@ -58,12 +58,11 @@ def read_manifest(path: str) -> Any:
     raise ManifestError([Issue(f"{shown} is not JSON: {reason}", (), "manifest.json", hint)])
 
 
-def _is_trailing_comma(text: str, position: int) -> bool:
-    """Tell whether a reader stopped at ``position`` for a comma before a bracket; newer ones stop at the comma."""
-    before, rest = text[:position].rstrip(), text[position:]
-    if rest.startswith(","):
-        before, rest = ",", rest[1:].lstrip()
-    return before.endswith(",") and rest.startswith(("}", "]"))
+def _is_trailing_comma(text: str, error: json.JSONDecodeError) -> bool:
+    """Tell whether it is a comma before a bracket that is wrong; Python 3.13 says so, and stops at the comma."""
+    if error.msg.startswith("Illegal trailing comma"):
+        return True
+    return text[: error.pos].rstrip().endswith(",") and text.startswith(("}", "]"), error.pos)
 
 
 def _at(reason: str, error: json.JSONDecodeError) -> str:

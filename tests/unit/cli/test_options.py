@@ -53,6 +53,7 @@ def test_a_file_that_is_no_manifest(tmp_path, data, kind, code):
     [
         ('{"a": 1,\n }', "a comma after the last item: line 2 column 2", "take it out"),
         ("[1,]", "a comma after the last item: line 1 column 4", "take it out"),
+        ('{"a":,}', "Expecting value", "a manifest is one JSON object, and nothing else"),
         ('{"a": [', "it ends too early: line 1 column 8", "is it whole, and is each bracket closed?"),
         ('{"a" 1}', "Expecting ':' delimiter", "a manifest is one JSON object, and nothing else"),
         ('{"a": 1} x', "Extra data", "a manifest is one JSON object, and nothing else"),
