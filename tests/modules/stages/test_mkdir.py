@@ -29,7 +29,8 @@ def test_in_a_mount(tree: Path, tmp_path: Path) -> None:
 
 def test_one_that_exists(tree: Path) -> None:
     (tree / "a").mkdir(mode=0o700)
-    assert "FileExistsError" in refuse("mkdir", tree, {"paths": [{"path": "/a"}]})
+    said = refuse("mkdir", tree, {"paths": [{"path": "/a"}]})
+    assert "FileExistsError: there is a /a already; with 'exist_ok': true a directory may be" in said
     assert "FileExistsError" in refuse("mkdir", tree, {"paths": [{"path": "/a", "parents": True}]})
     apply("mkdir", tree, {"paths": [{"path": "/a", "mode": 0o777, "exist_ok": True}]})
     assert mode_of(tree / "a") == 0o700
@@ -41,7 +42,8 @@ def test_a_file_in_the_way_is_no_directory(tree: Path) -> None:
 
 
 def test_a_missing_parent_is_an_error(tree: Path) -> None:
-    assert "FileNotFoundError" in refuse("mkdir", tree, {"paths": [{"path": "/a/b"}]})
+    said = refuse("mkdir", tree, {"paths": [{"path": "/a/b"}]})
+    assert "FileNotFoundError: there is no directory to make /a/b in; 'parents': true makes it" in said
 
 
 def test_links_do_not_lead_out(tree: Path, tmp_path: Path) -> None:
