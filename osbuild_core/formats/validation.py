@@ -159,7 +159,7 @@ class _Checker:
     ) -> None:
         if check is not None and check(data):
             return
-        for message, place, hint in _explain(schema, data, name or None, ours):
+        for message, place, hint in _explain(schema, data, name or None, ours, strict=self._strict):
             self._add(Issue(message, path + place, "manifest.schema", hint))
 
     def _add(self, issue: Issue) -> None:
@@ -167,10 +167,13 @@ class _Checker:
 
 
 def _explain(
-    schema: dict[str, Any], data: Any, module: str | None, ours: tuple[str, ...]
+    schema: dict[str, Any], data: Any, module: str | None, ours: tuple[str, ...], *, strict: bool
 ) -> list[tuple[str, Path, str | None]]:
     """Return (message, place, hint) of each reason why ``data`` does not follow ``schema``, that of ``module``
-    (``stages/org.osbuild.copy``) or one of the program's own, to whose root the members ``ours`` may be added."""
+    (``stages/org.osbuild.copy``) or one of the program's own, to whose root the members ``ours`` may be added.
+
+    With ``strict`` these are all the reasons that osbuild has.
+    """
     import re
 
     import jsonschema
@@ -188,6 +191,11 @@ def _explain(
             code="module.schema",
             hint=f"correct the metadata of {name}",
         ) from None
+    if not strict:
+        # A misspelt member is one mistake, not also that the right one is missing.
+        near = ((tuple(r.absolute_path), _meant(r, ())) for r in reasons)
+        meant = {(place, member) for place, member in near if member is not None}
+        reasons = [r for r in reasons if (tuple(r.absolute_path), _missing(r)) not in meant]
     found: list[tuple[str, Path, str | None]] = []
     for reason in reasons:
         # "Not valid under any of the given schemas" alone helps nobody.
@@ -203,11 +211,10 @@ def _schema_hint(reason: Any, module: str | None, more: tuple[str, ...]) -> str 
     import difflib
 
     if reason.validator == "additionalProperties" and isinstance(reason.instance, dict):
+        meant = _meant(reason, more)
+        if meant is not None:
+            return f"did you mean {meant!r}?"
         known = [*reason.schema.get("properties", ()), *more]
-        wrong = next((name for name in reason.instance if name not in known), "")
-        close = difflib.get_close_matches(wrong, known, 1)
-        if close:
-            return f"did you mean {close[0]!r}?"
         if 0 < len(known) <= _FEW:
             return f"known here: {', '.join(known)}"
     if reason.validator == "enum" and isinstance(reason.instance, str):
@@ -220,6 +227,24 @@ def _schema_hint(reason: Any, module: str | None, more: tuple[str, ...]) -> str 
         return "add it"
     kinds = reason.validator_value
     return f"write {kinds}" if reason.validator == "type" and isinstance(kinds, str) else None
+
+
+def _meant(reason: Any, more: tuple[str, ...]) -> str | None:
+    """Return the member that the first unknown one is near to, where ``reason`` is that there is one."""
+    import difflib
+
+    if reason.validator != "additionalProperties" or not isinstance(reason.instance, dict):
+        return None
+    known = [*reason.schema.get("properties", ()), *more]
+    wrong = next((name for name in reason.instance if name not in known), "")
+    return next(iter(difflib.get_close_matches(wrong, known, 1)), None)
+
+
+def _missing(reason: Any) -> str | None:
+    """Return the member that is missing, where ``reason`` is that one is."""
+    if reason.validator != "required":
+        return None
+    return next((name for name in reason.validator_value if reason.message.startswith(repr(name))), None)
 
 
 def _shortened(message: str) -> str:

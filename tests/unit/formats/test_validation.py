@@ -137,6 +137,17 @@ def test_what_to_do_about_what_breaks_a_schema(document, hint, library):
     assert hint in [issue.hint for issue in caught.value.issues]
 
 
+def test_a_misspelt_member_is_one_mistake(library):
+    document = stages({"type": "org.osbuild.hostname", "options": {"hostnam": "x"}}, {"typ": "x"})
+    codes = {}
+    for strict in (False, True):
+        with pytest.raises(ManifestError) as caught:
+            formats.load(document, library, strict=strict)
+        codes[strict] = [(issue.path[3], issue.hint) for issue in caught.value.issues]
+    assert codes[False] == [(0, "did you mean 'hostname'?"), (1, "did you mean 'type'?")]
+    assert len(codes[True]) == 4
+
+
 def test_the_nearest_reason_is_the_hint(library):
     paths = [{"from": "tree:///a", "to": "somewhere"}]
     with pytest.raises(ManifestError) as caught:
