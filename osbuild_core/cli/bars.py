@@ -52,7 +52,8 @@ class Bars:
                 progress.advance(self._pipelines[result.pipeline])
             case events.PipelineFinished(result=result):
                 state = f"done in {seconds(result.seconds)}" if result.success else "failed"
-                if result.error is not None and result.error.code == "cancelled":
+                errors = (result.error, *(stage.error for stage in result.stages))
+                if any(error is not None and error.code == "cancelled" for error in errors):
                     state = "cancelled"
                 progress.update(self._pipelines[result.name], now=state)
                 progress.stop_task(self._pipelines[result.name])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 
+import pytest
+
 from osbuild_core.cli.lines import Lines, printable, seconds, size
 from osbuild_core.model import events
 from osbuild_core.model.results import (
@@ -74,6 +76,17 @@ def test_names_stay_beside_their_bar(capsys):
     shown = capsys.readouterr().err
     assert r"a[/b]\x1b[2Jb\nc" in shown
     assert "\x1b[2J" not in shown
+
+
+@pytest.mark.parametrize(("code", "state"), [("stage.exit", "failed"), ("cancelled", "cancelled")])
+def test_what_ctrl_c_ended_has_not_failed(code, state, capsys):
+    from osbuild_core.cli.bars import Bars
+
+    stage = StageResult("os", 0, "org.osbuild.x", "id", success=False, error=Failure(code, "no"))
+    with Bars() as bars:
+        bars(events.PipelineStarted("os", "id", 0, 1))
+        bars(events.PipelineFinished(PipelineResult("os", "id", False, (stage,))))
+    assert state in capsys.readouterr().err
 
 
 def test_a_failure_is_said_and_what_it_cancelled_is_not():
