@@ -40,7 +40,7 @@ class Ami:
         self.environment = {name: v for name, v in os.environ.items() if not name.startswith(ours)}
         self.environment |= emulator.environment(KEY, HOME) | {"XDG_STATE_HOME": str(self.state)}
 
-    def image(self, name: str = "disk.raw", size: int = 64 * MIB, blocks: int = 4, seed: int = 1) -> Path:
+    def image(self, name: str = "disk.raw", size: int = 24 * MIB, blocks: int = 4, seed: int = 1) -> Path:
         """Write a sparse raw image with ``blocks`` blocks of data, spread over it."""
         path, dice = self.directory / name, random.Random(seed)
         with path.open("wb") as file:

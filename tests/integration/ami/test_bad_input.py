@@ -153,7 +153,7 @@ def test_a_role_that_is_not_there(ami: Ami) -> None:
 
 @pytest.mark.parametrize("upload", ["ebs", "s3"])
 def test_an_image_that_changes_while_it_is_sent(ami: Ami, upload: str) -> None:
-    path = ami.image(size=64 * MIB, blocks=64)
+    path = ami.image(size=32 * MIB, blocks=32)
     ami.emulator.boto("s3").create_bucket(Bucket="a-bucket")
     options = {
         "s3": {"bucket_name": "a-bucket", "upload_multipart_concurrency": 1},
@@ -199,7 +199,7 @@ def test_credentials_that_expire_in_the_middle(ami: Ami, upload: str, share: flo
     images = {"an-image": {"boot_mode": "uefi", "regions": regions}}
     config = ami.config(upload=upload, s3={"bucket_name": "a-bucket"}, images=images)
     # About as many requests as it takes.
-    total = {"ebs": 21, "s3": 25}[upload]
+    total = {"ebs": 21, "s3": 20}[upload]
     ami.emulator.settings(rules=[{"error": "expired", "skip": int(share * total)}])
     assert "expired" in refusal(ami.run("create", config))
     ami.emulator.settings(rules=[])

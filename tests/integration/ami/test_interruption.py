@@ -11,8 +11,11 @@ import pytest
 from tests.integration.ami.conftest import HOME, Ami
 
 REGIONS = [HOME, "eu-west-1"]
-CAMPAIGNS = [("ebs", "create"), ("s3", "create"), ("ebs", "publish"), ("s3", "cleanup")]
-SAMPLES = {"create": 4, "publish": 2, "cleanup": 2}
+CAMPAIGNS = [("ebs", "create"), ("s3", "create"), ("ebs", "publish"), ("ebs", "unpublish"), ("s3", "cleanup")]
+BEFORE = {"publish": ["create"], "unpublish": ["create", "publish"], "cleanup": ["create"]}
+"""What is done before a command, so that there is something for it to do."""
+
+SAMPLES = {"create": 4, "publish": 2, "unpublish": 1, "cleanup": 2}
 """How many points of each campaign are tried in ``make test``."""
 
 
@@ -33,6 +36,7 @@ class Campaign:
                     "regions": REGIONS,
                     "share": ["111122223333"],
                     "public": True,
+                    "deprecate_at": "2036-01-01T00:00:00Z",
                     "ssm_parameter": [{"name": "/an/image"}],
                     "sns": [{"news": {"subject": "s", "message": {"default": "m"}, "regions": [HOME]}}],
                 },
@@ -54,8 +58,8 @@ class Campaign:
         shutil.rmtree(self.ami.state, ignore_errors=True)
         self.ami.emulator.boto("s3").create_bucket(Bucket="a-bucket")
         self.ami.emulator.boto("sns").create_topic(Name="news")
-        if self.command != "create":
-            self.ami.ok("create", self.config)
+        for command in BEFORE.get(self.command, ()):
+            self.ami.ok(command, self.config)
 
     def round(self, at: int, *, performed: bool, journal: bool) -> bool:
         """Kill the command at one request and run it again; say whether it came that far.
@@ -88,7 +92,7 @@ def settled(ami: Ami) -> dict[str, Any]:
             assert item["tags"]
             mapping = item["mappings"][0]["Ebs"]
             root = names[mapping["SnapshotId"]]
-            images[item["name"]] = {**item, "mappings": root, "deprecated": None}
+            images[item["name"]] = {**item, "mappings": root}
             for parameter in there["parameters"].values():
                 if parameter["value"] == key:
                     parameter["value"] = item["name"]
