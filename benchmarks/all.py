@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+# Not ami.py: it takes three minutes, in most of which awspub waits.
 BENCHMARKS = ("load", "startup", "stages", "parallel", "commit", "minbase", "plan_slurm")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -46,7 +47,11 @@ def test_holes_and_zeros_are_not_sent(ami: Ami) -> None:
 
 def test_an_image_of_nothing(ami: Ami) -> None:
     ami.image(blocks=0)
-    ami.ok("create", ami.config(upload="ebs"))
+    done = ami.run("create", ami.config(upload="ebs"), "--json")
+    assert list(json.loads(done.stdout)["images"]) == ["an-image"]
+    events = [json.loads(line) for line in done.stderr.splitlines()]
+    assert {"event": "UploadStarted", "where": "ebs", "region": HOME, "total": 0, "done": 0} in events
+    assert [event["state"] for event in events if event["event"] == "RegionState"][-1] == "registered"
     assert ami.emulator.blocks(HOME, only_snapshot(ami)[0]) == {}
 
 
