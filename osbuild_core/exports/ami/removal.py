@@ -12,12 +12,13 @@ from osbuild_core.exports.ami import journal
 from osbuild_core.exports.ami.changes import Changes, Record
 from osbuild_core.exports.ami.events import RegionFailed, RegionState, Warned
 from osbuild_core.exports.ami.names import KEEP_TAG, REMOVAL_TAG, SHA256_TAG
-from osbuild_core.exports.ami.observe import FoundImage, FoundSnapshot, find_images, find_snapshots
+from osbuild_core.exports.ami.observe import FoundImage, FoundSnapshot, Observed, find_images, find_snapshots
 from osbuild_core.exports.ami.regions import in_each
 from osbuild_core.exports.ami.registration import deregister
 from osbuild_core.exports.ami.retention import superfluous
 from osbuild_core.exports.ami.run import all_failures
 from osbuild_core.exports.ami.s3 import S3
+from osbuild_core.exports.ami.snapshot import Snapshot
 from osbuild_core.exports.ami.survey import Survey, look
 from osbuild_core.exports.aws.errors import AwsError, aws_code, from_aws, of_aws
 from osbuild_core.exports.aws.tags import tag_list
@@ -37,7 +38,8 @@ def cleanup_images(context: Context, group: str | None = None) -> Changes:
     for region, errors in all_failures(survey).items():
         record.failed(region, *errors)
     cleaner = _Cleaner(context, survey, record)
-    outcomes = in_each(survey.observed, cleaner.clean, pace=context.pace, doing="remove images")
+    regions = [*survey.observed, *([cleaner.origin] if cleaner.origin else [])]
+    outcomes = in_each(regions, cleaner.clean, pace=context.pace, doing="remove images")
     for region, error in outcomes.errors.items():
         record.failed(region, error)
         context.emit(RegionFailed(region, error.code, error.detail))
@@ -55,15 +57,19 @@ class _Cleaner:
         self._record = record
         self._temporary = {name for name, image in survey.images.items() if image.temporary}
         self._names = _snapshots_to_remove(context, self._temporary)
+        self.origin = _import_region(context) if self._names else None
         self.digests: set[str] = set()
 
     def clean(self, region: str) -> None:
         """Remove what is to go in ``region``. Raises AwsError."""
         client = self._context.clients("ec2", region)
-        going = [one for name, one in self._survey.observed[region].images.items() if name in self._temporary]
+        seen = self._survey.observed.get(region, Observed())
+        going = [one for name, one in seen.images.items() if name in self._temporary]
         going += self._too_old(client, region)
         for found in going:
             self._remove(client, region, found)
+        if region == self.origin:
+            self._abandon_imports(client, region)
         left = list(find_snapshots(client, "tag-key", [REMOVAL_TAG]))
         left += find_snapshots(client, "tag:Name", self._names)
         for snapshot in {one.id: one for one in left}.values():
@@ -72,6 +78,15 @@ class _Cleaner:
             if header.region == region and header.name in self._names:
                 self._delete_snapshot(client, region, _journaled(header))
                 journal.remove(self._context.state, region, header.name)
+
+    def _abandon_imports(self, client: Any, region: str) -> None:
+        """End imports that an interrupted run has begun, and remove what came of them."""
+        handler = Snapshot(self._context)
+        for name in self._names:
+            for task in handler.cancel_imports(client, name):
+                self._note(name, region, f"cancelled {task}", task)
+            for snapshot in handler.nameless(client, name):
+                self._delete_snapshot(client, region, FoundSnapshot(snapshot, name, "", False, False, "", {}))
 
     def _too_old(self, client: Any, region: str) -> list[FoundImage]:
         """Return the images beyond what ``keep`` keeps of each group."""
@@ -153,6 +168,19 @@ def _snapshots_to_remove(context: Context, temporary: Iterable[str]) -> list[str
         if not image.temporary
     }
     return sorted(going - staying)
+
+
+def _import_region(context: Context) -> str | None:
+    """Return where images are imported, None where that is nowhere."""
+    if context.configuration.s3 is None:
+        return None
+    try:
+        return S3(context).bucket_region
+    except AwsError as error:
+        # Without a bucket there is no import; that it is gone is told at the end.
+        if error.code != "aws.bucket":
+            raise
+        return None
 
 
 def _remove_objects(context: Context, digests: set[str], record: Record) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from osbuild_core.exports.ami.events import RegionState
@@ -56,7 +56,7 @@ class Snapshot:
         tasks = self._tasks(client, name)
         alive = [task for task in tasks if _status(task) not in _DEAD | {"completed"}]
         done = [task for task in tasks if _status(task) == "completed"]
-        snapshot = self._untagged(client, done)
+        snapshot = next(self._untagged(client, done), None)
         if snapshot is None:
             task = (
                 alive[0]["ImportTaskId"]
@@ -78,8 +78,8 @@ class Snapshot:
         return sorted(tasks, key=lambda task: str(task["ImportTaskId"]))
 
     @staticmethod
-    def _untagged(client: Any, tasks: list[dict[str, Any]]) -> str | None:
-        """Return a snapshot that was imported, but not given its name before the run was interrupted."""
+    def _untagged(client: Any, tasks: list[dict[str, Any]]) -> Iterator[str]:
+        """Yield snapshots that were imported, but not given their name before the run was interrupted."""
         for task in tasks:
             snapshot = task.get("SnapshotTaskDetail", {}).get("SnapshotId")
             if not snapshot:
@@ -91,8 +91,27 @@ class Snapshot:
                     continue
                 raise
             if found and found[0]["State"] in ("pending", "completed") and not found_snapshot(found[0]).name:
-                return str(snapshot)
-        return None
+                yield str(snapshot)
+
+    def nameless(self, client: Any, name: str) -> list[str]:
+        """Return the snapshots that were imported as ``name``, but never given that name."""
+        return list(self._untagged(client, self._tasks(client, name)))
+
+    def cancel_imports(self, client: Any, name: str) -> list[str]:
+        """End the imports as ``name`` that are going on; return their ids."""
+        cancelled = []
+        for task in self._tasks(client, name):
+            if _status(task) in _DEAD | {"completed"}:
+                continue
+            try:
+                client.cancel_import_task(ImportTaskId=task["ImportTaskId"])
+            except Exception as error:
+                # It has ended meanwhile.
+                if aws_code(error) not in ("IncorrectState", "InvalidConversionTaskId.Malformed"):
+                    raise
+                continue
+            cancelled.append(str(task["ImportTaskId"]))
+        return cancelled
 
     def _begin_import(
         self, client: Any, region: str, name: str, kms_key_id: str | None, generation: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.ami.conftest import HOME, Ami
+from tests.integration.ami.conftest import HOME, MIB, Ami
 from tests.integration.ami.test_bad_input import nothing_is_there
 
 
@@ -47,6 +47,29 @@ def test_an_upload_that_was_never_finished(ami: Ami, upload: str, action: str) -
     assert state["buckets"]["a-bucket"]["uploads"] or state["regions"][HOME]["snapshots"]
     ami.ok("cleanup", config)
     nothing_is_there_but_tasks(ami)
+
+
+@pytest.mark.parametrize("region", [HOME, "ap-east-1"])
+def test_an_import_that_goes_on(ami: Ami, region: str) -> None:
+    """It would make a snapshot that nobody knows of; also where there is no image."""
+    config = temporary(ami, "s3")
+    if region != HOME:
+        ami.emulator.reset()
+        ami.emulator.boto("s3", region).create_bucket(
+            Bucket="a-bucket", CreateBucketConfiguration={"LocationConstraint": region}
+        )
+    actions = ami.count("create", config)
+    ami.ok("cleanup", config)
+    nothing_is_there_but_tasks(ami)
+    ami.emulator.settings(pending={"import": 3600})
+    # An import is listed for a while when it has ended, so that this one is another.
+    (ami.directory / "disk.raw").write_bytes(b"another" * MIB)
+    assert ami.kill_at(actions.index("ImportSnapshot") + 1, "create", config, performed=True)
+    ami.ok("cleanup", config)
+    ami.emulator.advance(7200)
+    tasks = ami.region(region)["tasks"].values()
+    assert sorted(task["state"] for task in tasks) == ["completed", "deleted"]
+    nothing_is_there(ami, tasks=True)
 
 
 def nothing_is_there_but_tasks(ami: Ami) -> None:
