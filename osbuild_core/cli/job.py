@@ -1,4 +1,4 @@
-"""``osbuild-core job``: what the openjd command does, with its options.
+"""``osbuild-core job``: what the openjd command does, with its options, and what Jobbergate does.
 
 Commands that need more than a template are in modules of their own, ``job_run`` for ``run``.
 """
@@ -21,7 +21,14 @@ from osbuild_core.cli.job_options import (
     template_argument,
 )
 
-ELSEWHERE = {"run": "osbuild_core.cli.job_run"}
+ELSEWHERE = {
+    "cancel": "osbuild_core.cli.job_cancel",
+    "logs": "osbuild_core.cli.job_logs",
+    "render": "osbuild_core.cli.job_render",
+    "run": "osbuild_core.cli.job_run",
+    "status": "osbuild_core.cli.job_status",
+    "submit": "osbuild_core.cli.job_submit",
+}
 """The modules of the other commands; each has its command as ``command``."""
 
 
@@ -44,9 +51,10 @@ class JobGroup(Group):
 
 @click.group(cls=JobGroup)
 def command() -> None:
-    """Check, look into and run Open Job Description templates (2023-09).
+    """Check, look into and run Open Job Description templates (2023-09); render and submit job scripts.
 
-    A template is a YAML or, if its name ends in .json, a JSON file. Exit status: 1 where something is wrong.
+    A template of the former (check, summary, run) is a YAML or, if its name ends in .json, a JSON file; one of the
+    latter (render, submit, status, logs, cancel) is a folder. Exit status: 1 where something is wrong.
     """
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from osbuild_core.exports.jobs.slurm import history
-from osbuild_core.exports.jobs.slurm.errors import SlurmError
+from osbuild_core.exports.jobs.slurm.errors import SlurmError, complaint
 from osbuild_core.exports.jobs.slurm.programs import (
     User,
     client_environment,
@@ -20,12 +20,19 @@ from osbuild_core.exports.jobs.slurm.programs import (
 from osbuild_core.exports.jobs.slurm.states import JobStatus, array_status, status_of
 from osbuild_core.exports.jobs.slurm.submission import Submission, arguments_of
 
+_NUMBER = re.compile(r"^(\d+)(?:;\S*)?$", re.MULTILINE)
+"""What ``sbatch --parsable`` prints: the number of the job, and the name of a cluster that is not the own one."""
+
+_ANY_TASK = "4294967294"
+"""What scontrol has for %a in paths of an array whose tasks it has not told apart yet."""
+
 
 @dataclass(frozen=True)
 class JobDetails:
     """What ``scontrol show job`` says of a job, or of a task of an array, beyond its status.
 
-    Paths are with sbatch's patterns filled in; ``submitted`` is a time as Slurm writes it.
+    Paths are with sbatch's patterns filled in, ``*`` for the task of those in an array that wait together;
+    ``submitted`` is a time as Slurm writes it.
     """
 
     status: JobStatus
@@ -49,28 +56,43 @@ class Slurm:
         self._log: Path | None = None
         self._log_known = False
 
+    def ping(self) -> None:
+        """Ask whether there is somebody to submit to; many things are better not begun without."""
+        printed = run(["scontrol", "ping"], self._asking)
+        if " is UP" not in printed:
+            raise complaint("scontrol", printed, 1)
+
     def submit(self, submission: Submission) -> str:
         """Submit a job and return its number.
 
-        Raises SlurmError: ``slurm.partition``, ``slurm.permission``, ``slurm.script``, ``slurm.resources``, …
+        Interrupted, it cancels what may have been submitted by then. Raises SlurmError: ``slurm.partition``,
+        ``slurm.permission``, ``slurm.script``, ``slurm.resources``, …
         """
         user = None if submission.user is None else user_named(submission.user)
         if user is not None and user.uid == os.geteuid():
             user = None
         environment = self._job_environment(submission, user)
         argv = arguments_of(submission)
-        script = None if isinstance(submission.script, Path) else submission.script.encode()
+        script = b"" if isinstance(submission.script, Path) else submission.script.encode()
         if submission.environment is not None or user is not None:
             # Without it, `#SBATCH --export` of the script or SBATCH_EXPORT could take away what was asked for.
             argv.insert(2, "--export=ALL")
         try:
-            printed = run(argv, environment, user=user, cwd=self._cwd(submission, user), stdin=script)
+            cwd = self._cwd(submission, user)
+            printed = run(
+                argv,
+                environment,
+                user=user,
+                cwd=cwd,
+                stdin=script,
+                interrupted=lambda printed: self.cancel(_NUMBER.findall(printed)),
+            )
         except SlurmError as error:
             raise self._explained(error) from None
-        match = re.search(r"^(\d+)(?:;\S*)?$", printed.strip(), re.MULTILINE)
-        if match is None:
+        numbers: list[str] = _NUMBER.findall(printed)
+        if not numbers:
             raise SlurmError(f"sbatch: it printed {printed!r}, which is no job's number")
-        return match[1]
+        return numbers[0]
 
     def query(self, jobs: Iterable[str], *, since: str = "") -> dict[str, JobStatus]:
         """Return what is known of each of ``jobs``: from squeue, from scontrol, then from where ended jobs are kept.
@@ -222,8 +244,8 @@ def _details(line: str) -> JobDetails:
     return JobDetails(
         status,
         head.partition(" JobName=")[2],
-        value("StdOut"),
-        value("StdErr"),
+        value("StdOut").replace(_ANY_TASK, "*"),
+        value("StdErr").replace(_ANY_TASK, "*"),
         value("WorkDir"),
         value("SubmitTime"),
     )

@@ -28,7 +28,7 @@ _COMPLAINTS = (
         "is munge running here, with the key that the cluster has?",
     ),
     _Complaint(
-        r"Unable to contact slurm controller|Connection refused|Socket timed out|Zero Bytes|timed out"
+        r"Unable to contact slurm controller|at \S+ is DOWN|Connection refused|Socket timed out|Zero Bytes|timed out"
         r"|Communication connection failure",
         "slurm.controller",
         "does `scontrol ping` say that slurmctld is UP?",

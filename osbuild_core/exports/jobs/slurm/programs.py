@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from osbuild_core.exports.jobs.slurm.errors import SlurmError, complaint, missing
+from osbuild_core.model.errors import OsbuildError
 
 TIMEOUT = 120.0
 """Seconds that a program may take; those of Slurm give up on their controller much earlier by themselves."""
@@ -89,9 +91,14 @@ def run(
     *,
     user: User | None = None,
     cwd: str | os.PathLike[str] | None = None,
-    stdin: bytes | None = None,
+    stdin: bytes = b"",
+    interrupted: Callable[[str], object] | None = None,
 ) -> str:
-    """Return what a program prints. Raises SlurmError with what it complains of."""
+    """Return what a program prints. Raises SlurmError with what it complains of.
+
+    Where this is interrupted, the program is killed; with ``interrupted`` it comes to its end first, and that is
+    called with what it printed.
+    """
     program = argv[0]
     path = shutil.which(program, path=environment.get("PATH", os.defpath))
     if path is None:
@@ -102,27 +109,29 @@ def run(
         raise SlurmError(
             f"there is no file {config}", code="slurm.configuration", hint="it is what SLURM_CONF says"
         )
-    try:
-        done: subprocess.CompletedProcess[bytes] = subprocess.run(
-            [path, *argv[1:]],
-            env=dict(environment),
-            cwd=cwd,
-            input=b"" if stdin is None else stdin,
-            capture_output=True,
-            timeout=TIMEOUT,
-            # A Ctrl-C is for us: a job that sbatch has just submitted would be nobody's.
-            start_new_session=True,
-            **as_user(user),
-        )
-    except subprocess.TimeoutExpired:
-        raise SlurmError(
-            f"{program}: no answer within {TIMEOUT:.0f} s",
-            code="slurm.controller",
-            hint="does `scontrol ping` say that slurmctld is UP?",
-            retryable=True,
-        ) from None
-    if done.returncode != 0:
-        # Of a task that it does not know scontrol says so on its output.
-        said = done.stderr or done.stdout
-        raise complaint(program, said.decode(errors="replace"), done.returncode)
-    return done.stdout.decode(errors="replace")
+    process: subprocess.Popen[bytes] = subprocess.Popen(
+        [path, *argv[1:]],
+        env=dict(environment),
+        cwd=cwd,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # Ctrl-C is for us: half a submission would leave a job that nobody knows of.
+        start_new_session=True,
+        **as_user(user),
+    )
+    with process:
+        try:
+            stdout, stderr = process.communicate(stdin, timeout=TIMEOUT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise complaint(program, f"Socket timed out: no answer within {TIMEOUT:.0f} s", 1) from None
+        except BaseException:
+            if interrupted is not None:
+                with contextlib.suppress(OSError, ValueError, OsbuildError, subprocess.TimeoutExpired):
+                    interrupted(process.communicate(timeout=TIMEOUT)[0].decode(errors="replace"))
+            process.kill()
+            raise
+    if process.returncode != 0:
+        raise complaint(program, (stderr.strip() or stdout).decode(errors="replace"), process.returncode)
+    return stdout.decode(errors="replace")

@@ -36,6 +36,12 @@ class Dependency:
         return ":".join((self.kind, *self.jobs))
 
 
+def dependency_of(text: str) -> Dependency:
+    """Return what ``TYPE:JOB[:JOB…]`` says; only numbers are ``afterok``. Raises SlurmError."""
+    kind, _, jobs = text.partition(":") if not text[:1].isdecimal() else ("afterok", ":", text)
+    return Dependency(tuple(jobs.split(":")) if jobs else (), kind)
+
+
 @dataclass(frozen=True)
 class Submission:
     """A job to be submitted.
