@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from osbuild_core.exports.jobs.slurm.client import Slurm
+from osbuild_core.exports.jobs.slurm.states import JobState
 from tests.slurm.cluster import PREFIX, Cluster, unavailable
 
 pytestmark = [pytest.mark.root, pytest.mark.xdist_group("slurm")]
@@ -41,7 +43,9 @@ def test_a_lost_node_s_jobs_fail_or_are_requeued(slurm: Cluster) -> None:
     wait_until(lambda: state(slurm, lost) == state(slurm, kept) == "RUNNING")
     slurm.kill_node("n1", noticed=True)
     slurm.wait_for_node("n1", "down")
-    assert (state(slurm, lost), state(slurm, kept)) == ("NODE_FAIL", "PENDING")
+    found = Slurm().query([lost, kept])
+    assert (found[lost].state, found[lost].reason) == (JobState.FAILED, "a node of it was lost")
+    assert found[kept].state is JobState.PENDING
     slurm.start_node("n1")
     wait_until(lambda: state(slurm, kept) == "COMPLETED")
 

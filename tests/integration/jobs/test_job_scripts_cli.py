@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.root, pytest.mark.xdist_group("slurm")]
 
 COMMAND = [str(Path(sys.executable).with_name("osbuild-core")), "job"]
 SCRIPT = """#!/bin/bash
+#SBATCH --comment=of-the-script
   #SBATCH --output=%x.log
 echo "{{ greeting }} {{ data.nodes }} $1"
 cat input.txt
@@ -89,6 +90,8 @@ def test_from_a_folder_to_the_end_of_a_job(slurm: Cluster, place: Path) -> None:
     assert (place / "out/hello.log").exists()
     (job,) = json.loads(call(place, "status", "out", "--json"))["jobs"]
     assert (job["state"], job["exit_code"], job["slurm_state"]) == ("done", 0, "COMPLETED")
+    # Parameters that are added win over the script's.
+    assert " Comment=hi " in slurm.run("scontrol", "show", "job", job["job"], "-o")
     # What slurmctld forgets, the record and the completion log still know.
     slurm.stop_controller()
     slurm.start_controller(forget=True)
@@ -190,6 +193,13 @@ def test_as_another_user(slurm: Cluster, place: Path) -> None:
         pytest.skip("the interpreter of the tests is not for other users")
     assert (done.returncode, done.stderr.startswith("error: scancel: ")) == (1, True), done.stderr
     assert "denied" in done.stderr
+
+
+def test_without_jinja2(place: Path) -> None:
+    (place / "jinja2.py").write_text("raise ImportError")
+    assert "pip install 'osbuild-core[jobs]'" in error(
+        place, "render", "template", *GREETING, PYTHONPATH=str(place)
+    )
 
 
 def test_questions_on_a_terminal(place: Path) -> None:

@@ -90,6 +90,10 @@ def test_ends_arrays_and_dependencies(slurm: Cluster) -> None:
     assert client.query([f"{array}_2"])[f"{array}_2"].exit_code == 1
     assert client.details(good)[0].name == "my job JobState=FAILED"
 
+    # Each for itself, and all of them from one answer.
+    one_by_one = {name: client.query([name])[name] for name in (good, bad, shot, after, never, array)}
+    assert client.query(one_by_one) == one_by_one
+
     client.cancel([held, runs, good])
     ended = last(client, held, runs, good)
     assert {held: "cancelled", runs: "cancelled", good: "done"} == {
@@ -110,7 +114,7 @@ def test_jobs_that_slurm_forgot(slurm: Cluster) -> None:
     found = client.query([good, bad, array, f"{array}_1", "4000000"], since=submitted)
     assert {one.source for one in found.values()} == {"completion log"}
     assert (found[good].state, found[bad].reason) == (JobState.DONE, "exit status 4")
-    assert [task.state.value for task in sorted(found[array].tasks, key=lambda t: t.job)] == [
+    assert [task.state.value for task in found[array].tasks] == [
         "done",
         "failed",
     ]

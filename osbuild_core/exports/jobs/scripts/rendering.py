@@ -72,9 +72,9 @@ def used_names(template: ScriptTemplate) -> frozenset[str]:
 
     Raises RenderError for those that are no templates.
     """
+    environment = _environment(template.folder)
     from jinja2 import TemplateError, meta, nodes
 
-    environment = _environment(template.folder)
     found: set[str] = set()
     issues: list[Issue] = []
     sources: list[str] = [str(file.source) for file in template.files if file.is_template]

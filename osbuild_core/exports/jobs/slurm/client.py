@@ -27,6 +27,10 @@ _ANY_TASK = "4294967294"
 """What scontrol has for %a in paths of an array whose tasks it has not told apart yet."""
 
 
+_MANY = 4
+"""Ended jobs that are asked for one by one."""
+
+
 @dataclass(frozen=True)
 class JobDetails:
     """What ``scontrol show job`` says of a job, or of a task of an array, beyond its status.
@@ -104,11 +108,12 @@ class Slurm:
         if not wanted:
             return {}
         live = self._queue(wanted)
+        ended = [job for job in wanted if all(row.ended for row in live.get(job, []))]
+        # Of many that ended since the last time, one answer is quicker than many.
+        known = self._all_details() if len(ended) > _MANY else None
         found: dict[str, JobStatus] = {}
         for job in wanted:
-            rows = live.get(job, [])
-            if not rows or all(row.ended for row in rows):
-                rows = self._ended(job, since)
+            rows = self._ended(job, since, known) if job in ended else live[job]
             if len(rows) == 1 and rows[0].job == job:
                 found[job] = rows[0]
             elif rows:
@@ -120,8 +125,7 @@ class Slurm:
 
         Raises SlurmError: ``slurm.unknown-job`` for one that it has forgotten.
         """
-        text = run(["scontrol", "show", "job", job, "-o"], self._asking)
-        return tuple(_details(line) for line in text.splitlines() if line.startswith("JobId="))
+        return _all(run(["scontrol", "show", "job", job, "-o"], self._asking))
 
     def cancel(self, jobs: Iterable[str], *, user: str | None = None) -> None:
         """Cancel ``jobs``; those that have ended are left as they are. Raises SlurmError: ``slurm.permission``."""
@@ -203,14 +207,27 @@ class Slurm:
                 found.setdefault(key, []).append(row)
         return found
 
-    def _ended(self, job: str, since: str) -> list[JobStatus]:
+    def _all_details(self) -> dict[str, list[JobStatus]]:
+        """Return what slurmctld knows of all jobs, by the number of the job, of the array and of the task."""
+        found: dict[str, list[JobStatus]] = {}
+        for one in _all(run(["scontrol", "show", "job", "-o"], self._asking)):
+            for key in {one.status.job, one.status.job.partition("_")[0]}:
+                found.setdefault(key, []).append(one.status)
+        return found
+
+    def _ended(
+        self, job: str, since: str, everything: Mapping[str, list[JobStatus]] | None
+    ) -> list[JobStatus]:
         """Return the status of a job that has ended, or of all tasks of an array, from who still knows of it."""
         try:
-            known = {one.status.job: one.status for one in self.details(job)}
+            rows = (
+                [one.status for one in self.details(job)] if everything is None else everything.get(job, [])
+            )
         except SlurmError as error:
             if error.code != "slurm.unknown-job":
                 raise
-            known = {}
+            rows = []
+        known = {row.job: row for row in rows}
         if known and (job in known or "_" in job):
             return [known[job]] if job in known else []
         past = history.from_accounting(self._ask, job, since)
@@ -220,6 +237,10 @@ class Slurm:
         for one in () if past is None else (past.tasks or (past,)):
             known.setdefault(one.job, one)
         return list(known.values())
+
+
+def _all(text: str) -> tuple[JobDetails, ...]:
+    return tuple(_details(line) for line in text.splitlines() if line.startswith("JobId="))
 
 
 def _details(line: str) -> JobDetails:

@@ -84,4 +84,4 @@ def from_accounting(run: Run, job: str, since: str) -> JobStatus | None:
 def _of(job: str, task: str, found: dict[str, JobStatus]) -> JobStatus | None:
     if task or job in found:
         return found.get(job)
-    return array_status(job, list(found.values())) if found else None
+    return array_status(job, found.values()) if found else None

@@ -6,6 +6,7 @@ See "JOB STATE CODES" and "JOB STATE FLAGS" in squeue(1) and sacct(1), of 22.05 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -145,8 +146,9 @@ def _exit_of(text: str) -> tuple[int | None, int | None]:
     return (int(match[1]), int(match[2])) if match else (None, None)
 
 
-def array_status(job: str, tasks: list[JobStatus]) -> JobStatus:
+def array_status(job: str, tasks: Iterable[JobStatus]) -> JobStatus:
     """Return the status of an array: of a task that runs or waits while there is one, then of one that failed."""
+    tasks = sorted(tasks, key=lambda task: int((re.search(r"_\[?(\d+)", task.job) or [0, 0])[1]))
     order = (JobState.RUNNING, JobState.PENDING, JobState.FAILED, JobState.CANCELLED, JobState.DONE)
     first = min(tasks, key=lambda task: order.index(task.state))
     return JobStatus(
