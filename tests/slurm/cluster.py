@@ -78,11 +78,12 @@ class Cluster:
 
     def __enter__(self) -> Cluster:
         _remove_stale()
-        root = Path(tempfile.mkdtemp(prefix=PREFIX, dir=_parent()))
-        self.places = Places(root)
-        self._lock = (root / "lock").open("wb")
+        # It gets the name that others look for when it is locked: until then it would look like a dead one.
+        new = Path(tempfile.mkdtemp(prefix=f".{PREFIX}", dir=_parent()))
+        self._lock = (new / "lock").open("wb")
         fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        root.chmod(0o755)
+        new.chmod(0o755)
+        self.places = Places(new.rename(new.with_name(new.name.removeprefix("."))))
         try:
             write(self.places, self._settings, self._memory_limits)
             self._start_munge()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -142,15 +144,27 @@ def test_jobs_of_other_users(slurm: Cluster, public: Path) -> None:
     with pytest.raises(SlurmError) as caught:
         client.submit(asked)
     assert (caught.value.code, "nobody may not read" in caught.value.detail) == ("slurm.permission", True)
+    script.chmod(0o644)
     public.chmod(0o755)
     with pytest.raises(SlurmError) as caught:
-        client.submit(asked)
+        client.submit(replace(asked, output=None))
     assert (caught.value.code, "write to" in caught.value.detail) == ("slurm.permission", True)
 
     mine = client.submit(job("sleep 600"))
     with pytest.raises(SlurmError) as caught:
         client.cancel([mine], user=NOBODY)
     assert caught.value.code == "slurm.permission"
+
+
+def test_programs_that_are_in_a_place_of_their_own(slurm: Cluster, public: Path) -> None:
+    (public / "bin").mkdir(mode=0o755)
+    for name in ("sbatch", "squeue", "scontrol", "sacct"):
+        (public / "bin" / name).symlink_to(shutil.which(name) or "")
+    client = Slurm({"PATH": f"{public}/bin", "SLURM_CONF": os.environ["SLURM_CONF"]})
+    script = 'test "$PATH" = /usr/local/bin:/usr/bin:/bin:' + f"{public}/bin"
+    theirs = client.submit(job(script, user=NOBODY))
+    own = client.submit(job('test "$A" = b', environment={"PATH": "/usr/bin:/bin", "A": "b"}))
+    assert {one.state for one in last(client, theirs, own).values()} == {JobState.DONE}
 
 
 def test_an_environment_of_its_own(slurm: Cluster, public: Path) -> None:

@@ -89,6 +89,7 @@ class Slurm:
                 user=user,
                 cwd=cwd,
                 stdin=script,
+                search=self._asking.get("PATH"),
                 interrupted=lambda printed: self.cancel(_NUMBER.findall(printed)),
             )
         except SlurmError as error:
@@ -165,7 +166,9 @@ class Slurm:
         if user is None:
             return None
         script, directory = submission.script, submission.directory
-        checks = [] if directory is None else [("-x", directory, "enter"), ("-w", directory, "write to")]
+        checks = [] if directory is None else [("-x", directory, "enter")]
+        if directory is not None and submission.output is None:
+            checks.append(("-w", directory, "write to"))
         if isinstance(script, Path):
             checks.append(("-r", script, "read"))
         for test, path, verb in checks:

@@ -58,11 +58,18 @@ def client_environment(environment: Mapping[str, str], *, submitting: bool = Fal
 
 
 def environment_of(user: User, environment: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment for ``user`` with nothing of the caller's but which cluster it is, and the language."""
+    """Return an environment for ``user`` with nothing of the caller's but which cluster it is, and the language.
+
+    Slurm's programs are on its PATH also where they are in a place of their own, since jobs use them.
+    """
+    sbatch = shutil.which("sbatch", path=environment.get("PATH", os.defpath))
+    folders = ["/usr/local/bin", "/usr/bin", "/bin"]
+    if sbatch is not None and os.path.dirname(sbatch) not in folders:
+        folders.append(os.path.dirname(sbatch))
     own = {
         "HOME": user.home,
         "LOGNAME": user.name,
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "PATH": ":".join(folders),
         "SHELL": user.shell,
         "USER": user.name,
     }
@@ -92,15 +99,16 @@ def run(
     user: User | None = None,
     cwd: str | os.PathLike[str] | None = None,
     stdin: bytes = b"",
+    search: str | None = None,
     interrupted: Callable[[str], object] | None = None,
 ) -> str:
     """Return what a program prints. Raises SlurmError with what it complains of.
 
-    Where this is interrupted, the program is killed; with ``interrupted`` it comes to its end first, and that is
-    called with what it printed.
+    ``search`` is the PATH on which it is, where that is not the one of ``environment``. Where this is interrupted,
+    the program is killed; with ``interrupted`` it comes to its end first, and that is called with what it printed.
     """
     program = argv[0]
-    path = shutil.which(program, path=environment.get("PATH", os.defpath))
+    path = shutil.which(program, path=search or environment.get("PATH", os.defpath))
     if path is None:
         raise missing(program)
     config = environment.get("SLURM_CONF")

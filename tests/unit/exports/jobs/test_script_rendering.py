@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from osbuild_core.exports.jobs.scripts.errors import RenderError, ScriptTemplateError
 from osbuild_core.exports.jobs.scripts.rendering import render, used_names
+from osbuild_core.exports.jobs.scripts.sbatch import TITLE as TITLE_LINE
 from osbuild_core.exports.jobs.scripts.sbatch import inject
 from osbuild_core.exports.jobs.scripts.template import LARGEST, read_template
 from osbuild_core.exports.jobs.scripts.writing import write
@@ -161,6 +164,43 @@ ADDED = "#SBATCH -n 4\n#SBATCH --time=5\n"
 )
 def test_parameters_go_where_sbatch_reads_them(script: str, expected: str) -> None:
     assert inject(script, PARAMETERS, "# T") == expected
+
+
+def read(script: str) -> list[str]:
+    """Return the parameters that sbatch reads, as sbatch(1) says it does."""
+    found = []
+    for line in script.split("\n"):
+        if line.startswith("#SBATCH"):
+            found.append(line.removeprefix("#SBATCH").strip())
+        elif line.strip() and not line.startswith("#"):
+            break
+    return found
+
+
+LINES = st.sampled_from(
+    ["#SBATCH -a", "  #SBATCH -b", "\t#SBATCH -c", "# x", "", "  ", "echo", " # y", "#SBATCHING"]
+)
+
+
+@given(
+    st.lists(LINES, max_size=8),
+    st.booleans(),
+    st.booleans(),
+    st.lists(st.sampled_from(PARAMETERS), max_size=2),
+)
+def test_sbatch_reads_what_is_added_last_of_all(
+    lines: list[str], has_interpreter: bool, has_end: bool, parameters: list[str]
+) -> None:
+    script = "\n".join([*(["#!/bin/sh"] if has_interpreter else []), *lines]) + ("\n" if has_end else "")
+    plain, added = inject(script, []), inject(script, parameters)
+    assert read(added) == read(plain) + parameters
+    assert read(plain)[: len(read(script))] == read(script)
+    # Nothing of the script is lost: only the indentation of parameters.
+    kept = [line for line in added.splitlines() if not line.startswith(TITLE_LINE)]
+    for one in parameters:
+        kept.remove(f"#SBATCH {one}")
+    assert [line.strip() for line in kept] == [line.strip() for line in script.splitlines()]
+    assert inject(added, []) == added
 
 
 def test_without_parameters_only_the_indented_move() -> None:
