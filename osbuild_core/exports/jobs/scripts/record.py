@@ -6,14 +6,12 @@ cluster for that has forgotten the job.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from osbuild_core.exports.jobs.scripts.writing import put
 from osbuild_core.model.errors import OsbuildError, UsageError
 
 SUFFIX = ".jobs.json"
@@ -53,19 +51,7 @@ def remember(script: Path, job: SubmittedJob, owner: tuple[int, int] | None = No
     known = submissions(script) if path.exists() else []
     document = {"version": VERSION, "submissions": [asdict(one) for one in (*known, job)]}
     try:
-        fd, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with open(fd, "w") as file:
-                json.dump(document, file, indent=2)
-                file.write("\n")
-                os.fchmod(fd, 0o644)
-                if owner is not None:
-                    os.fchown(fd, *owner)
-            os.replace(temporary, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
+        put(path, (json.dumps(document, indent=2) + "\n").encode(), 0o644, owner)
     except OSError as error:
         raise OsbuildError(
             f"job {job.job} is submitted, but cannot be remembered in {path}: {error.strerror}", code="system"

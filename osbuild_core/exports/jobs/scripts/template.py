@@ -258,7 +258,9 @@ def inside(name: str) -> bool:
     """Tell whether the relative path ``name`` stays below where it begins, and names something."""
     path = PurePosixPath(name)
     ordinary = not path.is_absolute() and ".." not in path.parts and path.parts != ()
-    return ordinary and "\0" not in name and not name.endswith("/")
+    # Half a character, as JSON can spell one, is in no name of a file.
+    written = "\0" not in name and not any("\ud800" <= letter <= "\udfff" for letter in name)
+    return ordinary and written and not name.endswith("/")
 
 
 def _unusable(root: Path, name: str) -> str | None:

@@ -33,7 +33,7 @@ def write(
         for file in files:
             made += _make(top / file.path.parent)
         for file in files:
-            _put(top / file.path, file, owner)
+            put(top / file.path, file.content, file.mode, owner)
         for path in made if owner else ():
             assert owner is not None
             os.chown(path, *owner)
@@ -73,13 +73,13 @@ def _make(folder: Path) -> list[Path]:
     return made
 
 
-def _put(path: Path, file: RenderedFile, owner: tuple[int, int] | None) -> None:
-    """Put one file in its place in one step; a link of its name is replaced, not followed."""
+def put(path: Path, content: bytes, mode: int, owner: tuple[int, int] | None = None) -> None:
+    """Put one file in its place in one step; a link of its name is replaced, not followed. Raises OSError."""
     fd, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with open(fd, "wb") as output:
-            output.write(file.content)
-            os.fchmod(fd, file.mode)
+            output.write(content)
+            os.fchmod(fd, mode)
             if owner is not None:
                 os.fchown(fd, *owner)
         os.replace(temporary, path)
