@@ -26,7 +26,7 @@ class StartRequest(NamedTuple):
     ``changes`` of the environment that the keeper was given in the beginning (None: take the variable away).
     ``user`` is (uid, gid, groups) to become, None to stay. Where ``keep`` is set, processes that the command
     leaves behind live until a request releases ``number``; ``release`` are such numbers, for the time when this
-    command has ended.
+    command has ended. Signals are for what is ``depth`` generations below: inside of a sandbox, say.
     """
 
     number: int
@@ -36,6 +36,7 @@ class StartRequest(NamedTuple):
     user: tuple[int, int, Sequence[int]] | None = None
     keep: bool = False
     release: Sequence[int] = ()
+    depth: int = 0
 
 
 class Started(NamedTuple):

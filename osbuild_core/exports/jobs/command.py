@@ -14,7 +14,8 @@ from osbuild_core.protocol.keeper import Started
 class Command(NamedTuple):
     """What to start. ``timeout`` in seconds; ``notify`` the seconds between notice and end, 0 for no notice.
 
-    ``changes``, ``user``, ``keep``, ``release``: as in :class:`StartRequest`.
+    ``changes``, ``user``, ``keep``, ``release``, ``depth``: as in :class:`StartRequest`. ``shown`` is what errors
+    call it where ``argv`` begins with something of ours.
     """
 
     argv: tuple[str, ...]
@@ -25,6 +26,8 @@ class Command(NamedTuple):
     user: tuple[int, int, Sequence[int]] | None = None
     keep: bool = False
     release: tuple[int, ...] = ()
+    depth: int = 0
+    shown: str | None = None
 
 
 class Outcome(Enum):

@@ -84,7 +84,7 @@ def create_job(
     if maker.reader.issues:
         raise DecodeValidationError(maker.reader.issues)
     parameters = {
-        d.name: JobParameter(d.type, values[d.name].value, d.description)
+        d.name: JobParameter(d.type, values[d.name].value, d.description, d.dataFlow)
         for d in job_template.parameterDefinitions
     }
     return Job(

@@ -141,3 +141,20 @@ def create_foreign(
     except model.DecodeValidationError as error:
         raise DecodeValidationError(foreign_issues(str(error))) from None
     return Job(str(made.name), (), made.description, extensions=template.extensions, foreign=made)
+
+
+def refuse_foreign(job: Job) -> None:
+    """Raise DecodeValidationError for a job whose extensions take openjd's own sessions to run."""
+    if job.foreign is None:
+        return
+    issues = [
+        Issue(
+            f"templates with the extension {name} can be checked here, and not run",
+            ("extensions", index),
+            "job.extension",
+            "openjd run does that",
+        )
+        for index, name in enumerate(job.extensions)
+        if name in HANDED_OVER
+    ]
+    raise DecodeValidationError(issues)

@@ -218,11 +218,12 @@ class Step(NamedTuple):
 
 
 class JobParameter(NamedTuple):
-    """A parameter of a job with its value."""
+    """A parameter of a job with its value; ``dataFlow`` of a path is NONE, IN, OUT or INOUT."""
 
     type: ParameterValueType
     value: str
     description: str | None = None
+    dataFlow: str | None = None
 
 
 class Job(NamedTuple):

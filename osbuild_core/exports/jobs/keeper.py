@@ -38,6 +38,7 @@ class Running:
         self.number = request.number
         self.keep = request.keep
         self.release = list(request.release)
+        self.depth = request.depth
         self.pid = pid
 
 
@@ -190,9 +191,11 @@ class Keeper:
 
     def signal(self, number: int, which: int) -> None:
         action = self.find(number)
-        if action is not None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(action.pid, which)
+        pids = [action.pid] if action is not None else []
+        for _ in range(action.depth if action is not None else 0):
+            pids = [child for pid in pids for child in children(pid)]
+        for pid in pids:
+            _kill(pid, which)
 
     def kill(self, number: int) -> None:
         """Kill the command of an action with all that descends from it."""
@@ -305,9 +308,9 @@ def program_of(command: str, environment: dict[str, str]) -> str:
     raise OSError(found, os.strerror(found), command)
 
 
-def _kill(pid: int) -> None:
+def _kill(pid: int, which: int = signal.SIGKILL) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, which)
 
 
 def children(pid: int | None = None) -> list[int]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from osbuild_core.exports.jobs import invocation as invoking
@@ -33,7 +32,7 @@ PATH_MAPPING = "path_mapping.json"
 
 
 class Launcher:
-    """Starts the commands of one session; ``prefix`` comes before each. Raises WorkingDirectoryError."""
+    """Starts the commands of a session, as ``switch`` says; where we are killed, its directory goes if ``remove``."""
 
     def __init__(
         self,
@@ -42,7 +41,6 @@ class Launcher:
         rules: Sequence[PathMappingRule],
         values: JobParameterValues,
         *,
-        prefix: Callable[[Path], Sequence[str]] | None,
         remove: bool,
     ) -> None:
         self._around = around
@@ -55,8 +53,7 @@ class Launcher:
             "Session.PathMappingRulesFile": str(path / PATH_MAPPING),
             **invoking.job_symbols(values, self.mapped(values)),
         }
-        first = prefix(path) if prefix is not None else ()
-        self._processes = Processes(path, switch.environment, first, remove=remove)
+        self._processes = Processes(path, switch.environment, remove=remove)
         self.cancel = self._processes.cancel
         self.close = self._processes.close
 

@@ -42,21 +42,10 @@ class _Action:
 
 
 class Processes:
-    """The processes of one session, one command at a time; see :class:`KeeperClient` for what it takes.
+    """The processes of one session, one command at a time; see :class:`KeeperClient` for what it takes."""
 
-    ``prefix`` comes before every command line.
-    """
-
-    def __init__(
-        self,
-        directory: Path,
-        environment: Mapping[str, str],
-        prefix: Sequence[str] = (),
-        *,
-        remove: bool = True,
-    ) -> None:
+    def __init__(self, directory: Path, environment: Mapping[str, str], *, remove: bool = True) -> None:
         self._keeper = KeeperClient(directory, environment, remove=remove)
-        self._prefix = tuple(prefix)
         self._numbers = 0
         self._action: _Action | None = None
         self._strays: dict[int, Listener] = {}
@@ -81,17 +70,18 @@ class Processes:
         os.set_blocking(reading, False)
         request = StartRequest(
             number=self._numbers,
-            argv=(*self._prefix, *command.argv),
+            argv=command.argv,
             changes=command.changes,
             cwd=command.cwd,
             user=command.user,
             keep=command.keep,
             release=command.release,
+            depth=command.depth,
         )
         try:
             started = self._keeper.start(request, writing)
             if started.error:
-                raise CommandError(started, command.argv[0])
+                raise CommandError(started, command.shown or command.argv[0])
         except BaseException:
             os.close(reading)
             raise

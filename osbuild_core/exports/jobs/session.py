@@ -44,8 +44,9 @@ class Session:
     the caller's before what was called returns, and should not take long.
 
     ``revision_extensions`` are the extensions in use: their names, or an object that has them as ``extensions``;
-    None is all of them. ``journal`` takes what is printed and what happens, None is ``LOG``; ``prefix`` comes before
-    every command line. Raises WorkingDirectoryError, a RuntimeError, where there is no place to work in.
+    None is all of them. ``journal`` takes what is printed and what happens, None is ``LOG``; ``switch`` is how
+    commands are started, None is as ``user``. Raises WorkingDirectoryError, a RuntimeError, where there is no place
+    to work in.
 
     A context manager; leaving it ends everything.
     """
@@ -64,7 +65,7 @@ class Session:
         session_root_directory: Path | None = None,
         revision_extensions: Any = None,
         journal: Journal | None = None,
-        prefix: Callable[[Path], Sequence[str]] | None = None,
+        switch: Switch | None = None,
     ) -> None:
         self._id = session_id
         self._callback = callback
@@ -75,7 +76,7 @@ class Session:
         self._ending = False
         self._entered: dict[str, _Entered] = {}
         rules = in_order(path_mapping_rules or ())
-        self._switch: Switch = switch_to(user)
+        self._switch = switch if switch is not None else switch_to(user)
         directory = WorkingDirectory(session_root_directory, self._switch.owner, self._switch.group)
         self._around = Surroundings(
             journal if journal is not None else LogJournal(session_id),
@@ -92,7 +93,6 @@ class Session:
                 self._switch,
                 rules,
                 job_parameter_values,
-                prefix=prefix,
                 remove=not retain_working_dir,
             )
         except BaseException:
