@@ -8,7 +8,17 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 # Not ami.py: it takes three minutes, in most of which awspub waits.
-BENCHMARKS = ("load", "startup", "stages", "parallel", "commit", "minbase", "plan_slurm")
+BENCHMARKS = (
+    "load",
+    "startup",
+    "stages",
+    "parallel",
+    "commit",
+    "minbase",
+    "plan_slurm",
+    "job_check",
+    "job_run",
+)
 
 
 def main() -> int:

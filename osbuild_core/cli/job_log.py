@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -61,7 +62,12 @@ class JobLog:
         if self._clean is not None:
             text = self._clean(text)
         start = f"{stamp}\t{before}"
-        self._out.write(start + text.replace("\n", f"\n{start}") + "\n")
+        lines = start + text.replace("\n", f"\n{start}") + "\n"
+        if isinstance(self._out, io.TextIOWrapper):
+            # Its own way of writing looks at every character once more.
+            self._out.buffer.write(lines.encode(self._out.encoding, "backslashreplace"))
+        else:
+            self._out.write(lines)
         self._out.flush()
 
     def _stamp(self) -> str:

@@ -59,7 +59,10 @@ def send(to: socket.socket, document: Mapping[str, Any], fds: Sequence[int] = ()
     """Send one message. Raises OSError."""
     data = json.dumps(document).encode()
     if len(data) <= PACKET_MAX:
-        socket.send_fds(to, [data], list(fds))
+        if fds:
+            socket.send_fds(to, [data], list(fds))
+        else:
+            to.send(data)
         return
     large = os.memfd_create("job", os.MFD_CLOEXEC)
     try:

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +66,15 @@ class KeeperClient:
         reply: dict[str, Any] = message[0]
         return reply
 
-    def start(self, request: StartRequest, output: int) -> Started:
-        """Start a command that prints to the descriptor ``output``."""
+    def start(self, request: StartRequest, output: int, meanwhile: Callable[[], None]) -> Started:
+        """Start a command that prints to the descriptor ``output``; call ``meanwhile`` until it has started."""
         with self._lock:
             self.tell({"do": "start", **request._asdict()}, [output])
-            return Started(**self._reply())
+            try:
+                meanwhile()
+            finally:
+                reply = self._reply()
+            return Started(**reply)
 
     def signal(self, number: int, which: int) -> None:
         """Send a signal to a command, if it is still there."""

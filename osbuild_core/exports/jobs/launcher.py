@@ -118,20 +118,26 @@ class Launcher:
             keep=running.keep,
             release=running.release,
         )
-        small_banner(journal, "Phase: Running action")
-        shown = hide_assignment(shlex.join(argv).replace("\n", "\\n"))
-        self._around.note(f"Running command {shown}", LogContent.PROCESS_CONTROL)
         running.owner.begun()
         try:
-            running.number, pid = self._processes.start(self._switch.command(command), running)
+            # What there is to write is written while it starts: nothing is told of it before.
+            running.number, pid = self._processes.start(
+                self._switch.command(command), running, lambda: self._announce(command)
+            )
         except (CommandError, SandboxError) as error:
             self.release(running)
             running.fail(text_of(error), getattr(error, "status", None))
             return
-        journal.note(f"Command started as pid: {pid}", LogContent.PROCESS_CONTROL)
-        journal.note("Output:")
+        journal.note(f"Command started as pid: {pid}\nOutput:", LogContent.PROCESS_CONTROL)
         running.owner.changed()
         self._processes.follow()
+
+    def _announce(self, command: Command) -> None:
+        line = "-" * 46
+        shown = hide_assignment(shlex.join(command.argv).replace("\n", "\\n"))
+        self._around.note(
+            f"{line}\nPhase: Running action\n{line}\nRunning command {shown}", LogContent.PROCESS_CONTROL
+        )
 
     def release(self, running: Running) -> None:
         """Kill what was kept until this action, which has no command to do that with."""

@@ -35,7 +35,7 @@ class Journal(Protocol):
         """Take what a command printed: whole lines, without a line feed after the last one."""
 
     def note(self, text: str, content: LogContent | None = None, level: int = logging.INFO) -> None:
-        """Take one line of the session's own."""
+        """Take what the session has to say: a line, or several."""
 
 
 def _is_read(level: int) -> bool:
@@ -58,20 +58,42 @@ class LogJournal:
             LOG.handle(record)
 
     def note(self, text: str, content: LogContent | None = None, level: int = logging.INFO) -> None:
-        if _is_read(level):
-            extra = {"session_id": self._id, "openjd_log_content": content}
-            LOG.handle(LOG.makeRecord(LOG.name, level, "", 0, text, (), None, None, extra))
+        if not _is_read(level):
+            return
+        extra = {"session_id": self._id, "openjd_log_content": content}
+        for line in text.split("\n"):
+            LOG.handle(LOG.makeRecord(LOG.name, level, "", 0, line, (), None, None, extra))
+
+
+class Guarded:
+    """Another journal. One that cannot take a line gets no more of them: the session has to go on."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._works = True
+
+    def output(self, text: str) -> None:
+        if self._works:
+            try:
+                self._journal.output(text)
+            except Exception:
+                self._works = False
+
+    def note(self, text: str, content: LogContent | None = None, level: int = logging.INFO) -> None:
+        if self._works:
+            try:
+                self._journal.note(text, content, level)
+            except Exception:
+                self._works = False
 
 
 def banner(journal: Journal, title: str) -> None:
     """Write a heading."""
     line = "=" * 46
-    for text in ("", line, f"--------- {title}", line):
-        journal.note(text, LogContent.BANNER if text else None)
+    journal.note(f"\n{line}\n--------- {title}\n{line}", LogContent.BANNER)
 
 
 def small_banner(journal: Journal, title: str) -> None:
     """Write a smaller heading."""
     line = "-" * 46
-    for text in (line, title, line):
-        journal.note(text, LogContent.BANNER)
+    journal.note(f"{line}\n{title}\n{line}", LogContent.BANNER)

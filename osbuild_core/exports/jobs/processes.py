@@ -23,7 +23,8 @@ from osbuild_core.exports.jobs.command import Command, CommandError, Listener, O
 from osbuild_core.exports.jobs.keeping import KeeperClient
 from osbuild_core.protocol.keeper import StartRequest
 
-CHUNK = 1 << 16
+CHUNK = 1 << 18
+"""Bytes that are read at once, and that a pipe has room for: a command that prints much waits less often."""
 LONGEST_WAIT = 3600.0
 
 
@@ -59,15 +60,20 @@ class Processes:
 
     # For the session
 
-    def start(self, command: Command, listener: Listener) -> tuple[int, int]:
+    def start(
+        self, command: Command, listener: Listener, meanwhile: Callable[[], None] = lambda: None
+    ) -> tuple[int, int]:
         """Start ``command``; return its number and process id. Nothing is told of it before :meth:`follow`.
 
-        Raises CommandError, and SandboxError where the keeper has gone.
+        ``meanwhile`` is called while it starts. Raises CommandError, and SandboxError where the keeper has gone.
         """
         self._numbers += 1
         reading, writing = os.pipe2(os.O_CLOEXEC)
         # The other end is the command's, which expects to wait.
         os.set_blocking(reading, False)
+        with contextlib.suppress(OSError):
+            # There is a limit to what one user may have of that; then it stays as it is.
+            fcntl.fcntl(reading, fcntl.F_SETPIPE_SZ, CHUNK)
         request = StartRequest(
             number=self._numbers,
             argv=command.argv,
@@ -79,7 +85,7 @@ class Processes:
             depth=command.depth,
         )
         try:
-            started = self._keeper.start(request, writing)
+            started = self._keeper.start(request, writing, meanwhile)
             if started.error:
                 raise CommandError(started, command.shown or command.argv[0])
         except BaseException:

@@ -76,6 +76,7 @@ class Running:
         self.number: int | None = None
         self.status = ActionStatus(ActionState.RUNNING)
         self.marked_failed = False
+        self._has_notice = False
         self.owner = owner
         self._around = around
         self._talk = Talk(around.journal, around.redactor, self._heard, self._broken)
@@ -131,6 +132,7 @@ class Running:
     # How it ends
 
     def notified(self, seconds: float) -> None:
+        self._has_notice = True
         end = datetime.now(UTC) + timedelta(seconds=seconds)
         text = json.dumps({"NotifyEnd": end.strftime("%Y-%m-%dT%H:%M:%SZ")})
         try:
@@ -144,8 +146,9 @@ class Running:
         self._note(f"Process exited with code: {status}")
         if left:
             self._note("some of its processes cannot be killed", level=logging.WARNING)
-        with contextlib.suppress(OSError):
-            os.unlink(self._around.directory.path / CANCEL_INFO)
+        if self._has_notice:
+            with contextlib.suppress(OSError):
+                os.unlink(self._around.directory.path / CANCEL_INFO)
         self.status = self.status._replace(exit_code=status)
         if outcome is Outcome.LOST:
             self.fail("the keeper of the session has gone, and the command with it", status)

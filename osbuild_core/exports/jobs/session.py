@@ -16,7 +16,7 @@ from osbuild_core.exports.jobs.errors import FormatStringError
 from osbuild_core.exports.jobs.extensions import SUPPORTED
 from osbuild_core.exports.jobs.job import Environment, JobParameterValues, StepScript, TaskParameterSet
 from osbuild_core.exports.jobs.launcher import PATH_MAPPING, Launcher, files_of, text_of
-from osbuild_core.exports.jobs.log import Journal, LogContent, LogJournal, banner
+from osbuild_core.exports.jobs.log import Guarded, Journal, LogContent, LogJournal, banner
 from osbuild_core.exports.jobs.messages import Redactor
 from osbuild_core.exports.jobs.pathmapping import PathMappingRule, in_order, rules_document
 from osbuild_core.exports.jobs.running import Running, Surroundings
@@ -79,7 +79,7 @@ class Session:
         self._switch = switch if switch is not None else switch_to(user)
         directory = WorkingDirectory(session_root_directory, self._switch.owner, self._switch.group)
         self._around = Surroundings(
-            journal if journal is not None else LogJournal(session_id),
+            Guarded(journal) if journal is not None else LogJournal(session_id),
             Redactor(),
             Variables({**(os_env_vars or {}), "OPENJD_SESSION_WORKING_DIR": str(directory.path)}),
             directory,
@@ -226,10 +226,11 @@ class Session:
         if log_task_banner:
             banner(self._journal, "Running Task")
         if task_parameter_values:
-            self._journal.note("Parameter values:", LogContent.PARAMETER_INFO)
-            for name, parameter in task_parameter_values.items():
-                kind = getattr(parameter.type, "value", parameter.type)
-                self._around.note(f"{name}({kind}) = {parameter.value}", LogContent.PARAMETER_INFO)
+            lines = [
+                f"{name}({getattr(parameter.type, 'value', parameter.type)}) = {parameter.value}"
+                for name, parameter in task_parameter_values.items()
+            ]
+            self._around.note("\n".join(["Parameter values:", *lines]), LogContent.PARAMETER_INFO)
         running = self._begin()
         try:
             running.places = self._around.directory.allocate(files_of(step_script), running.prefix)

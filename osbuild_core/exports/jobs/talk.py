@@ -18,7 +18,8 @@ from osbuild_core.exports.jobs.messages import (
 LONGEST_LINE = 64_000
 """Bytes; what is longer without a line feed is passed on in pieces, of which only the first can be a message."""
 
-_MARK = MARK.encode()
+_ENDS = (b"jd_", b"JD_", b"Jd_", b"jD_")
+"""What is in any line with a mark: quicker to look for than the mark in any case of letters."""
 
 
 class Talk:
@@ -73,7 +74,7 @@ class Talk:
         if "\r" in text:
             text = text.replace("\r\n", "\n").removesuffix("\r")
         # Nearly all output is quick to see through as nothing else.
-        if self._over or _MARK not in block.lower():
+        if self._over or not (b"_" in block and any(end in block for end in _ENDS)):
             self._show(text)
             return
         ordinary: list[str] = []

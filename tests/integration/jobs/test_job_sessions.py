@@ -360,6 +360,19 @@ def test_a_callback_that_fails_is_survived() -> None:
     assert any("callback failed: ValueError" in note for note in run.record.notes)
 
 
+def test_a_journal_that_fails_is_survived() -> None:
+    class Broken:
+        def output(self, text: str) -> None:
+            raise OSError("full")
+
+        def note(self, text: str, content: LogContent | None = None, level: int = 0) -> None:
+            pass
+
+    with opened(journal=Broken()) as run:
+        assert run.task("echo one; echo openjd_status: two").status_message == "two"
+        assert run.session.state is SessionState.READY
+
+
 # Files
 
 

@@ -32,7 +32,7 @@ class Kept:
         self.lines += text.split("\n")
 
     def note(self, text: str, content: LogContent | None = None, level: int = logging.INFO) -> None:
-        self.notes.append(text)
+        self.notes += text.split("\n")
 
 
 class Heard:
