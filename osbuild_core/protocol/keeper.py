@@ -27,6 +27,8 @@ class StartRequest(NamedTuple):
     ``user`` is (uid, gid, groups) to become, None to stay. Where ``keep`` is set, processes that the command
     leaves behind live until a request releases ``number``; ``release`` are such numbers, for the time when this
     command has ended. Signals are for what is ``depth`` generations below: inside of a sandbox, say.
+    Where the keeper may not signal what it starts, ``ender`` does that: a command that gets the name of the signal
+    and an expression for marks. ``argv`` then gets the mark as its last word, since its environment is taken away.
     """
 
     number: int
@@ -37,6 +39,7 @@ class StartRequest(NamedTuple):
     keep: bool = False
     release: Sequence[int] = ()
     depth: int = 0
+    ender: Sequence[str] = ()
 
 
 class Started(NamedTuple):

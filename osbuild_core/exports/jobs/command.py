@@ -14,8 +14,8 @@ from osbuild_core.protocol.keeper import Started
 class Command(NamedTuple):
     """What to start. ``timeout`` in seconds; ``notify`` the seconds between notice and end, 0 for no notice.
 
-    ``changes``, ``user``, ``keep``, ``release``, ``depth``: as in :class:`StartRequest`. ``shown`` is what errors
-    call it where ``argv`` begins with something of ours.
+    ``changes``, ``user``, ``keep``, ``release``, ``depth``, ``ender``: as in :class:`StartRequest`. ``shown`` is
+    what errors call it where ``argv`` begins with something of ours.
     """
 
     argv: tuple[str, ...]
@@ -27,6 +27,7 @@ class Command(NamedTuple):
     keep: bool = False
     release: tuple[int, ...] = ()
     depth: int = 0
+    ender: tuple[str, ...] = ()
     shown: str | None = None
 
 

@@ -39,6 +39,7 @@ class Running:
         self.keep = request.keep
         self.release = list(request.release)
         self.depth = request.depth
+        self.ender = list(request.ender)
         self.pid = pid
 
 
@@ -66,6 +67,7 @@ class Keeper:
         self.running: dict[int, Running] = {}
         self.ending: list[Ending] = []
         self.kept: dict[int, int] = {}
+        self.ender: list[str] = []
         self.null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self.wake, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
@@ -140,7 +142,11 @@ class Keeper:
                 environment.pop(name, None)
             else:
                 environment[name] = value
-        environment[MARKER] = f"{self.token}.{request.number}"
+        mark = f"{self.token}.{request.number}"
+        environment[MARKER] = mark
+        if request.ender:
+            self.ender = list(request.ender)
+            request = request._replace(argv=[*request.argv, mark])
         try:
             if request.user is None and request.cwd == self.directory:
                 pid = self.spawn_quickly(request, environment, output)
@@ -191,6 +197,9 @@ class Keeper:
 
     def signal(self, number: int, which: int) -> None:
         action = self.find(number)
+        if action is not None and action.ender:
+            self.send_by_ender(signal.Signals(which).name.removeprefix("SIG"), f"{self.token}[.]{number}$")
+            return
         pids = [action.pid] if action is not None else []
         for _ in range(action.depth if action is not None else 0):
             pids = [child for pid in pids for child in children(pid)]
@@ -203,12 +212,21 @@ class Keeper:
         if action is None:
             return
         action.keep = False
+        if action.ender:
+            self.send_by_ender("KILL", f"{self.token}[.]{number}$")
         # Looked up before, while it can be seen whose they are; killed after, since it might notice.
         below = descendants(action.pid)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(action.pid, signal.SIGKILL)
         for pid in below:
             _kill(pid)
+
+    def send_by_ender(self, name: str, marks: str) -> None:
+        """Have a signal sent by who may do that."""
+        environment = {key: value for key, value in self.environment.items() if key != MARKER}
+        line = [*self.ender, name, marks]
+        with contextlib.suppress(OSError):
+            subprocess.run(line, stdin=self.null, capture_output=True, env=environment)
 
     def reap(self) -> None:
         """Take the status of all that has ended, and see to what it left behind."""
@@ -252,6 +270,8 @@ class Keeper:
             for pid in left:
                 # What descends from it comes to us in turn.
                 _kill(pid)
+            for number in item.numbers if self.ender else ():
+                self.send_by_ender("KILL", f"{self.token}[.]{number}$")
             return False
         item.report(bool(left))
         return True
@@ -274,6 +294,8 @@ class Keeper:
                 os.killpg(pid, signal.SIGKILL)
         # Killing one may hand us its children in turn, so until there are none.
         while (found := children()) and time.monotonic() < deadline:
+            if self.ender:
+                self.send_by_ender("KILL", f"{self.token}[.]")
             for pid in found:
                 _kill(pid)
             with contextlib.suppress(ChildProcessError):

@@ -124,7 +124,7 @@ class Launcher:
             running.number, pid = self._processes.start(
                 self._switch.command(command), running, lambda: self._announce(command)
             )
-        except (CommandError, SandboxError) as error:
+        except (CommandError, SandboxError, WorkingDirectoryError) as error:
             self.release(running)
             running.fail(text_of(error), getattr(error, "status", None))
             return

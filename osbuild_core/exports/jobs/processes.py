@@ -83,6 +83,7 @@ class Processes:
             keep=command.keep,
             release=command.release,
             depth=command.depth,
+            ender=command.ender,
         )
         try:
             started = self._keeper.start(request, writing, meanwhile)

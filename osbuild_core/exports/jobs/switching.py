@@ -53,4 +53,6 @@ def switch_to(user: SessionUser | None) -> Switch:
         raise UsageError(f"{type(user).__name__} is not a user of this system", code="job.user")
     if os.geteuid() == 0:
         return Become(user)
-    raise UsageError(f"only root can run commands as {user.user}", code="job.user")
+    from osbuild_core.exports.jobs.sudo import Sudo
+
+    return Sudo(user)
