@@ -7,7 +7,7 @@ import sys
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from osbuild_core.cli.lines import on_one_line, seconds, size
+from osbuild_core.cli.lines import on_one_line, pulled, pushed, seconds, size
 from osbuild_core.model import events
 from osbuild_core.model.results import ExportResult, SourceResult
 
@@ -75,6 +75,10 @@ class Bars:
                 self._show_export(self._exports[name], done, total, message)
             case events.ExportFinished(result=result) if result.name in self._exports:
                 self._finish_export(self._exports[result.name], result)
+            case events.Pulled(pipeline=name):
+                progress.console.print(f"{name}: {pulled(event)}", markup=False)
+            case events.Pushed():
+                progress.console.print(pushed(event), markup=False)
             case events.Warned(message=message):
                 progress.console.print(f"warning: {message}", markup=False)
             case _:

@@ -11,7 +11,15 @@ import click
 from osbuild_core.cli.commands import Place, json_option, manifest_argument
 from osbuild_core.cli.documents import print_json, read_manifest
 from osbuild_core.cli.lines import seconds
-from osbuild_core.cli.options import Mirror, Size, exports_option, settings_of, store_options
+from osbuild_core.cli.options import (
+    Mirror,
+    Size,
+    exports_option,
+    pipelines_option,
+    remote_options,
+    settings_of,
+    store_options,
+)
 from osbuild_core.cli.progress import watched_session
 from osbuild_core.cli.report import failure_document, failure_lines
 from osbuild_core.engine.settings import default_jobs
@@ -24,6 +32,7 @@ if TYPE_CHECKING:
 @click.command()
 @manifest_argument
 @exports_option
+@pipelines_option
 @click.option("--output-directory", "-o", type=Place(path_type=Path), help="Where exports go.")
 @click.option("--checkpoint", "-c", multiple=True, metavar="GLOB", help="Keep these stages longest.")
 @click.option(
@@ -55,7 +64,14 @@ if TYPE_CHECKING:
 )
 @click.option("--verbose", "-v", is_flag=True, help="Show what stages print.")
 @click.option("--quiet", "-q", is_flag=True, help="Show errors only.")
+@click.option(
+    "--fence",
+    metavar="FILE:TOKEN",
+    envvar="OSBUILD_CORE_FENCE",
+    help="Stop, and publish nothing, once FILE has another content than TOKEN.",
+)
 @json_option
+@remote_options
 @store_options
 @click.pass_obj
 def command(
@@ -63,6 +79,7 @@ def command(
     /,
     manifest: str,
     exports: tuple[str, ...],
+    pipelines: tuple[str, ...],
     output_directory: Path | None,
     as_json: bool,
     fetch_only: bool,
@@ -76,7 +93,7 @@ def command(
 ) -> int:
     """Build MANIFEST (a file, or - for standard input).
 
-    Without --export every pipeline that no other uses is built and kept in the store.
+    Without --export and --pipeline every pipeline that no other uses is built and kept in the store.
     """
     instead = tuple((prefix, tuple(m for p, m in mirrors if p == prefix)) for prefix in dict(mirrors))
     chosen = settings_of(libdir, store_backend, mirrors=instead, **settings)
@@ -84,10 +101,14 @@ def command(
     with watched_session(chosen, verbose=verbose, quiet=quiet or as_json, debug=debug) as session:
         loaded = session.load(document)
         if fetch_only:
-            result = session.fetch(loaded, exports=exports)
+            result = session.fetch(loaded, exports=exports, pipelines=pipelines or None)
         else:
             result = session.build(
-                loaded, exports=exports, checkpoint=checkpoint, output_directory=output_directory
+                loaded,
+                exports=exports,
+                pipelines=pipelines or None,
+                checkpoint=checkpoint,
+                output_directory=output_directory,
             )
     if as_json:
         print_json(result_document(result))

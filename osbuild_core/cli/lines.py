@@ -39,6 +39,19 @@ def on_one_line(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in escaped)
 
 
+def pulled(event: events.Pulled) -> str:
+    """Return what came from the remote cache as people read it."""
+    layers = f"{event.objects} layers, {size(event.size)}" if event.objects else "by now in the store"
+    return f"{event.stages} stages from the remote cache ({layers}) in {seconds(event.seconds)}"
+
+
+def pushed(event: events.Pushed) -> str:
+    """Return what went into the remote cache as people read it."""
+    return (
+        f"remote cache: {event.objects} layers and {event.sources} source files put there, {size(event.size)}"
+    )
+
+
 LONGEST = 10_000
 """Characters of a line that are waited for."""
 
@@ -91,6 +104,10 @@ class Lines:
             case events.ExportFinished(result=result) if result.success:
                 where = f" to {result.path}" if result.path else ""
                 self._say(f"{result.name}: exported{where}")
+            case events.Pulled(pipeline=name):
+                self._say(f"{name}: {pulled(event)}")
+            case events.Pushed():
+                self._say(pushed(event))
             case events.Warned(message=message):
                 self._say(f"warning: {message}")
             case _:

@@ -85,6 +85,14 @@ def exports_option(function: F) -> F:
 
 
 def _export_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    return _names(ctx, incomplete, exports=True)
+
+
+def _pipeline_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    return _names(ctx, incomplete, exports=False)
+
+
+def _names(ctx: click.Context, incomplete: str, *, exports: bool) -> list[str]:
     from osbuild_core.cli.documents import read_manifest
 
     # An option without its value ends the parsing: what stands before it is left over.
@@ -95,7 +103,7 @@ def _export_names(ctx: click.Context, param: click.Parameter, incomplete: str) -
         document = read_manifest(words[0])
         # Not validated: that takes time, and a manifest with an error elsewhere still has names.
         names = [pipeline["name"] for pipeline in document.get("pipelines", ())]
-        names += document.get("exports", ())
+        names += document.get("exports", ()) if exports else ()
         if "pipeline" in document:
             names += ["tree", *(["assembler"] if "assembler" in document["pipeline"] else [])]
     except (OsbuildError, AttributeError, KeyError, TypeError):
@@ -111,6 +119,39 @@ def libraries(given: tuple[str, ...]) -> tuple[Path, ...] | None:
 def settings_of(libdir: tuple[str, ...], store_backend: str | None, **more: Any) -> Settings:
     """Return the settings that the options of :func:`store_options` make, with ``more``."""
     return Settings(library=libraries(libdir), backend=store_backend, **more)
+
+
+def pipelines_option(function: F) -> F:
+    """Add the option that names pipelines to build."""
+    return click.option(
+        "--pipeline",
+        "-p",
+        "pipelines",
+        multiple=True,
+        metavar="NAME",
+        shell_complete=_pipeline_names,
+        help="Build this pipeline and keep it in the store, export nothing.",
+    )(function)
+
+
+def remote_options(function: F) -> F:
+    """Add the options that say which cache is shared with other machines."""
+    for option in (
+        click.option(
+            "--remote-cache-read-only",
+            is_flag=True,
+            envvar="OSBUILD_CORE_REMOTE_CACHE_READ_ONLY",
+            help="Take from the remote cache only, put nothing there.",
+        ),
+        click.option(
+            "--remote-cache",
+            metavar="URL",
+            envvar="OSBUILD_CORE_REMOTE_CACHE",
+            help="Cache that machines share, as file:///shared/cache.",
+        ),
+    ):
+        function = option(function)
+    return function
 
 
 def store_option(function: F) -> F:

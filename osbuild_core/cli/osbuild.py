@@ -226,6 +226,11 @@ def _check_possible(arguments: argparse.Namespace) -> None:
         )
 
 
+def _is_on(value: str) -> bool:
+    """Tell whether a variable of the environment says yes, as click reads it for the other command."""
+    return value.strip().lower() in ("1", "true", "t", "yes", "y", "on")
+
+
 def _settings(arguments: argparse.Namespace) -> Any:
     from osbuild_core.engine.settings import Pause, Settings
 
@@ -235,6 +240,10 @@ def _settings(arguments: argparse.Namespace) -> Any:
         cache_max_size=arguments.cache_max_size,
         stage_timeout=arguments.stage_timeout or None,
         strict=True,
+        # osbuild has no options for these.
+        remote_cache=os.environ.get("OSBUILD_CORE_REMOTE_CACHE") or None,
+        remote_cache_read_only=_is_on(os.environ.get("OSBUILD_CORE_REMOTE_CACHE_READ_ONLY", "")),
+        fence=os.environ.get("OSBUILD_CORE_FENCE") or None,
     )
     if arguments.pause is None:
         return settings

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -10,8 +9,14 @@ import click
 from osbuild_core.cli.commands import json_option, manifest_argument
 from osbuild_core.cli.documents import print_json, read_manifest
 from osbuild_core.cli.lines import on_one_line
-from osbuild_core.cli.options import exports_option, settings_of, store_options
-from osbuild_core.cli.plan_files import files_options, write_files
+from osbuild_core.cli.options import (
+    exports_option,
+    pipelines_option,
+    remote_options,
+    settings_of,
+    store_options,
+)
+from osbuild_core.cli.plan_files import files_options
 from osbuild_core.engine.session import Session
 from osbuild_core.model.plan import Plan, PlannedPipeline
 
@@ -19,30 +24,28 @@ from osbuild_core.model.plan import Plan, PlannedPipeline
 @click.command()
 @manifest_argument
 @exports_option
+@pipelines_option
 @files_options
 @json_option
+@remote_options
 @store_options
 def command(
     manifest: str,
     exports: tuple[str, ...],
-    form: str | None,
+    pipelines: tuple[str, ...],
     as_json: bool,
-    store: Path,
     libdir: tuple[str, ...],
     store_backend: str | None,
-    **files: Any,
+    **settings: Any,
 ) -> None:
     """Show what a build of MANIFEST would fetch and run, and what the store has already.
 
     With --as it is written as something that others run, here or elsewhere, whatever the store has: one shell
     script, Slurm job scripts (a directory), or an Open Job Description template.
     """
-    if form is not None:
-        write_files(form, manifest, exports, libdir, **files)
-        return
-    with Session(settings_of(libdir, store_backend, store=store)) as session:
+    with Session(settings_of(libdir, store_backend, **settings)) as session:
         loaded = session.load(read_manifest(manifest))
-        plan = session.plan(loaded, exports=exports)
+        plan = session.plan(loaded, exports=exports, pipelines=pipelines or None)
         found = session.find_store()
         missing = [
             [checksum for checksum in fetch.checksums if not (found and found.sources.has(checksum))]
@@ -61,19 +64,24 @@ def lines(plan: Plan, missing: list[list[str]]) -> list[str]:
     for pipeline in plan.pipelines:
         name = on_one_line(pipeline.name)
         if not pipeline.todo:
-            text.append(f"{name}: in the store ({len(pipeline.stages)} stages)")
+            where = "remote cache" if pipeline.remote else "store"
+            text.append(f"{name}: in the {where} ({len(pipeline.stages)} stages)")
             continue
         waits = [f"pipeline {on_one_line(other)}" for other in pipeline.pipelines]
         items = sum(len(missing[number]) for number in pipeline.fetches)
         waits += [f"{items} items to fetch"] if items else []
         text.append(f"{name}:" + (f" after {', '.join(waits)}" if waits else ""))
         for stage in pipeline.stages:
-            state = "cached" if stage.number < pipeline.first else "run"
+            state = "run"
+            if stage.number < pipeline.first:
+                state = "remote" if pipeline.remote else "cached"
             host = ", on this host" if stage.host else ""
             text.append(f"  {state:6} {stage.stage.type} (key {stage.key[:12]}{host})")
     run = sum(len(p.todo) for p in plan.pipelines)
-    cached = sum(p.first for p in plan.pipelines)
-    text.append(f"{run} stages to run, {cached} in the store, {sum(map(len, missing))} items to fetch")
+    cached = sum(p.first for p in plan.pipelines if not p.remote)
+    remote = sum(p.first for p in plan.pipelines if p.remote)
+    there = f"{cached} in the store, " + (f"{remote} in the remote cache, " if remote else "")
+    text.append(f"{run} stages to run, {there}{sum(map(len, missing))} items to fetch")
     return text
 
 
@@ -95,6 +103,7 @@ def _pipeline(pipeline: PlannedPipeline) -> dict[str, Any]:
         "id": pipeline.pipeline.id,
         "needs": list(pipeline.pipelines),
         "fetches": list(pipeline.fetches),
+        "remote": pipeline.remote,
         "stages": [
             {
                 "type": stage.stage.type,

@@ -22,7 +22,7 @@ FORMS = ("sh", "slurm", "openjd")
 
 
 def files_options(function: F) -> F:
-    """Add ``--as`` and what goes with it, to a command that has the options of the store."""
+    """Add ``--as`` and what goes with it, to a command that shows a plan: with ``--as`` it is not called."""
     options = (
         click.option("--as", "form", type=click.Choice(FORMS), help="Write the plan as something to run."),
         click.option("--output", "-o", type=Place(path_type=Path), help="File, or directory, to write to."),
@@ -32,7 +32,6 @@ def files_options(function: F) -> F:
             metavar="COMMAND",
             help="How osbuild-core is called where it runs.",
         ),
-        click.option("--remote-cache", metavar="URL", help="Cache that the steps share."),
         click.option(
             "--cpus", type=click.IntRange(1), metavar="N", help="Processors that each step asks for."
         ),
@@ -40,22 +39,23 @@ def files_options(function: F) -> F:
     )
 
     @functools.wraps(function)
-    def checked(*args: Any, form: str | None, **given: Any) -> Any:
+    def either(*args: Any, form: str | None, **given: Any) -> Any:
         context = click.get_current_context()
         default = click.core.ParameterSource.DEFAULT
-        own = ("output", "program", "remote_cache", "cpus", "memory")
-        files = {name: given.pop(name) for name in own}
+        own = {name: given.pop(name) for name in ("output", "program", "cpus", "memory")}
         if form is None:
             for name in own:
                 if context.get_parameter_source(name) is not default:
-                    raise click.UsageError(f"--{name.replace('_', '-')} goes with --as")
-            return function(*args, form=form, **given)
-        if context.params["as_json"]:
+                    raise click.UsageError(f"--{name} goes with --as")
+            return function(*args, **given)
+        if given["as_json"]:
             raise click.UsageError("--json does not go with --as")
-        there = context.get_parameter_source("store") is not default
-        return function(*args, form=form, **given, **files, place=given["store"] if there else None)
+        named = context.get_parameter_source("store") is not default
+        what = {name: given[name] for name in ("manifest", "exports", "pipelines", "libdir", "remote_cache")}
+        write_files(form, **what, **own, store=given["store"] if named else None)
+        return None
 
-    decorated: Any = checked
+    decorated: Any = either
     for option in reversed(options):
         decorated = option(decorated)
     return decorated  # type: ignore[no-any-return]
@@ -65,16 +65,17 @@ def write_files(
     form: str,
     manifest: str,
     exports: tuple[str, ...],
+    pipelines: tuple[str, ...],
     libdir: tuple[str, ...],
     *,
-    place: Path | None,
+    store: Path | None,
     output: Path | None,
     program: str,
     remote_cache: str | None,
     cpus: int | None,
     memory: int | None,
 ) -> None:
-    """Write the plan of the file ``manifest`` in ``form`` to ``output``; ``place`` is the store, where one was named.
+    """Write the plan of the file ``manifest`` in ``form`` to ``output``; ``store`` is where one was named.
 
     Raises UsageError where there is no place for what is written, and what loading and planning raise.
     """
@@ -89,11 +90,11 @@ def write_files(
         )
     document = read_manifest(manifest)
     with Session(settings_of(libdir, None)) as session:
-        plan = session.plan(session.load(document), exports=exports, fresh=True)
+        plan = session.plan(session.load(document), exports=exports, pipelines=pipelines or None, fresh=True)
     settings = PlannedSettings(
         name="manifest" if manifest == "-" else Path(manifest).stem,
         program=program,
-        store=None if place is None else os.path.abspath(place),
+        store=None if store is None else os.path.abspath(store),
         remote_cache=remote_cache,
         libraries=tuple(os.path.abspath(directory) for directory in libdir),
         resources=Resources(cpus, memory),

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 from osbuild_core.cli.start import cancelling
 from osbuild_core.engine.session import Session
 from osbuild_core.engine.settings import Settings
-from osbuild_core.model.events import Event, ExportStarted, PipelineStarted, Sink, SourceStarted, Warned
+from osbuild_core.model.events import (
+    Event,
+    ExportStarted,
+    PipelineStarted,
+    Pulled,
+    Pushed,
+    Sink,
+    SourceStarted,
+    Warned,
+)
 
 if TYPE_CHECKING:
     from osbuild_core.cli.debug import Debug
@@ -69,13 +78,16 @@ def _both(first: Sink, second: Sink | None) -> Sink:
     return sink
 
 
+_SHOWN = (PipelineStarted, SourceStarted, ExportStarted, Pulled, Pushed, Warned)
+
+
 def _bars_when_needed(stack: contextlib.ExitStack) -> Sink:
     """Return a sink that sets up the bars with the first thing that runs: a build that finds all in the store
     has nothing to show, and is over sooner than they are imported."""
     bars: list[Sink] = []
 
     def sink(event: Event) -> None:
-        if isinstance(event, PipelineStarted | SourceStarted | ExportStarted | Warned) and not bars:
+        if isinstance(event, _SHOWN) and not bars:
             from osbuild_core.cli.bars import Bars
 
             bars.append(stack.enter_context(Bars()))

@@ -10,6 +10,7 @@ from osbuild_core.catalog.library import Library, default_library
 from osbuild_core.catalog.module import Module
 from osbuild_core.engine import host
 from osbuild_core.engine.cancel import Cancel
+from osbuild_core.engine.fence import parse_fence
 from osbuild_core.engine.held import Held
 from osbuild_core.engine.keys import Digests
 from osbuild_core.engine.sdk import SDK, sdk_digest
@@ -19,8 +20,10 @@ from osbuild_core.model.events import Event, Sink
 from osbuild_core.store.store import Store
 
 if TYPE_CHECKING:
+    from osbuild_core.engine.sharing import Pusher
     from osbuild_core.sandbox.spawner import Spawner
     from osbuild_core.store.lease import Lease
+    from osbuild_core.store.remote.cache import RemoteCache
 
 
 class Context:
@@ -40,6 +43,9 @@ class Context:
         self._spawner: Spawner | None = None
         self._store: Store | None = None
         self._digests: Digests | None = None
+        self._remote: RemoteCache | None = None
+        self.pusher: Pusher | None = None
+        self._fence = parse_fence(self.settings.fence) if self.settings.fence else None
         self._sink = sink
         self._sink_lock = threading.Lock()
         self._stack = contextlib.ExitStack()
@@ -103,6 +109,17 @@ class Context:
                 self._store = self._stack.enter_context(opened)
             return self._store
 
+    @property
+    def remote(self) -> RemoteCache | None:
+        """The cache that machines share; None where there is none. Raises UsageError for its address."""
+        url = self.settings.remote_cache
+        with self._lock:
+            if self._remote is None and url:
+                from osbuild_core.engine.sharing import open_remote
+
+                self._remote = open_remote(self, url)
+            return self._remote
+
     def emit(self, event: Event) -> None:
         """Hand an event to the sink."""
         if self._sink is not None:
@@ -113,6 +130,16 @@ class Context:
         """Raise Cancelled where the run was cancelled."""
         if self.cancel.is_set():
             raise Cancelled("cancelled")
+
+    def raise_if_interrupted(self) -> None:
+        """Raise Cancelled where whoever started the run wants it to end."""
+        if self.interrupted:
+            raise Cancelled("cancelled")
+
+    def raise_if_superseded(self) -> None:
+        """Raise Cancelled (``fence.superseded``) where a newer attempt at the same job has begun."""
+        if self._fence is not None:
+            self._fence.check()
 
     # Modules
 

@@ -38,6 +38,12 @@ def run_fetch(context: Context, manifest: Manifest, fetch: Fetch) -> SourceResul
     try:
         missing = {c: source.items[c] for c in fetch.checksums if not sources.has(c)}
         items = tuple(SourceItemResult(c, True, cached=True) for c in fetch.checksums if c not in missing)
+        if missing and context.remote is not None:
+            from osbuild_core.engine.sharing import pull_sources
+
+            came = pull_sources(context, missing)
+            items += tuple(SourceItemResult(c, True) for c in missing if c in came)
+            missing = {c: item for c, item in missing.items() if c not in came}
         if missing:
             expected = sum(manifest.size_of(checksum) for checksum in missing)
             done = _download(context, source, missing, expected)

@@ -108,14 +108,28 @@ class _PipelineRun:
             stack.enter_context(context.store.sources.lease(self.checksums()))
             for stage in planned.todo:
                 context.raise_if_cancelled()
+                context.raise_if_superseded()
                 result = self.run_stage(stage, root, base)
                 self.results.append(result)
                 if not result.success:
                     return
+                self.share(stage)
             made = base.hand_over()
             if made is not None:
                 # Whoever needs it may start later.
                 context.held.take(made)
+
+    def share(self, stage: PlannedStage) -> None:
+        """Have what the stage made put into the remote cache."""
+        pusher, following = self.context.pusher, self.planned.stages[stage.number + 1 :]
+        if pusher is None:
+            return
+        if following and following[0].stage.devices and stage.key not in self.read:
+            # The next stage goes on in this very layer, unless somebody reads it.
+            return
+        from osbuild_core.engine.sharing import before
+
+        pusher.tree(stage.key, before(self.planned, stage.number))
 
     def checksums(self) -> list[str]:
         """Return what the stages to run take from sources."""
@@ -162,6 +176,7 @@ class _PipelineRun:
             run = StageRun(context, stage, root, work, dict(self.planned.trees), epoch)
             result = run.run()
             if result.success:
+                context.raise_if_superseded()
                 self.documents.append(stage_document(result))
                 document = {"pipeline": self.planned.name, "stages": self.documents}
                 flags = IMMUTABLE in run.capabilities

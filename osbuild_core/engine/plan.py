@@ -49,6 +49,18 @@ def export_targets(manifest: Manifest, names: Iterable[str]) -> list[ExportTarge
     return targets
 
 
+def known_pipelines(manifest: Manifest, names: Iterable[str]) -> list[str]:
+    """Return ``names`` of pipelines, each once. Raises UsageError for one that the manifest does not have."""
+    for name in (names := list(dict.fromkeys(names))):
+        if manifest.get(name) is None:
+            raise UsageError(
+                f"there is no pipeline {name!r}",
+                code="usage.unknown-pipeline",
+                hint=_close_match(name, [pipeline.name for pipeline in manifest]),
+            )
+    return names
+
+
 def _add(targets: list[ExportTarget], target: ExportTarget) -> None:
     # Whoever names the same thing twice, perhaps by name and by id, wants it once.
     if target not in targets:
@@ -91,16 +103,17 @@ def make_plan(
     keys: Keys,
     *,
     has: Callable[[str], bool],
+    remote: Callable[[str], bool] = lambda _: False,
     pipelines: Iterable[str],
     exports: Sequence[ExportTarget] = (),
     pinned: frozenset[str] = frozenset(),
 ) -> Plan:
     """Plan the building of ``pipelines`` and of what ``exports`` take.
 
-    ``has`` tells whether the store has a key; ``pinned`` are the ids of stages to keep. What is in the
-    store is not built again, and what only it needed is neither built nor fetched.
+    ``has`` tells whether the store has a key, ``remote`` whether the remote cache has one; ``pinned`` are the ids
+    of stages to keep. What is there is not built again, and what only it needed is neither built nor fetched.
     """
-    planner = _Planner(manifest, keys, has, pinned)
+    planner = _Planner(manifest, keys, has, remote, pinned)
     for name in pipelines:
         planner.need(manifest[name])
     for _, name, _ in exports:
@@ -121,11 +134,17 @@ class _Looked(NamedTuple):
 
 class _Planner:
     def __init__(
-        self, manifest: Manifest, keys: Keys, has: Callable[[str], bool], pinned: frozenset[str]
+        self,
+        manifest: Manifest,
+        keys: Keys,
+        has: Callable[[str], bool],
+        remote: Callable[[str], bool],
+        pinned: frozenset[str],
     ) -> None:
         self.manifest = manifest
         self.keys = keys
         self.has = has
+        self.remote = remote
         self.pinned = pinned
         self.planned: dict[str, PlannedPipeline] = {}
         self.fetches: list[Fetch] = []
@@ -148,7 +167,7 @@ class _Planner:
 
     def _look(self, pipeline: Pipeline) -> _Looked:
         stages = self._stages(pipeline)
-        first = next((s.number + 1 for s in reversed(stages) if s.cached), 0)
+        first = next((s.number + 1 for s in reversed(stages) if s.cached or s.remote), 0)
         todo = pipeline.stages[first:]
         needed: dict[str, None] = {}
         trees: dict[str, str] = {}
@@ -178,20 +197,20 @@ class _Planner:
 
     def _stages(self, pipeline: Pipeline) -> tuple[PlannedStage, ...]:
         host = pipeline.name in self.keys.host
-        return tuple(
-            PlannedStage(
-                pipeline.name,
-                index,
-                stage,
-                key,
-                cached=self.has(key),
-                host=host,
-                pinned=stage.id in self.pinned,
+        keys = self.keys.stages[pipeline.name]
+        stages: list[PlannedStage] = []
+        found = False
+        # The newest first: what came before a tree that is to be had is not asked for.
+        for number in reversed(range(len(keys))):
+            stage = pipeline.stages[number]
+            cached = self.has(keys[number])
+            remote = not cached and not found and self.remote(keys[number])
+            found = found or cached or remote
+            pinned = stage.id in self.pinned
+            stages.append(
+                PlannedStage(pipeline.name, number, stage, keys[number], cached, host, pinned, remote)
             )
-            for index, (stage, key) in enumerate(
-                zip(pipeline.stages, self.keys.stages[pipeline.name], strict=True)
-            )
-        )
+        return tuple(reversed(stages))
 
     def _fetches(self, todo: Sequence[Stage]) -> tuple[int, ...]:
         """Return the fetches that ``todo`` waits for; items that no earlier pipeline needs make a new one."""

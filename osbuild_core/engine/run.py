@@ -20,6 +20,7 @@ from osbuild_core.model.results import ExportResult, Failure, PipelineResult, Ru
 
 if TYPE_CHECKING:
     from osbuild_core.engine.context import Context
+    from osbuild_core.engine.sharing import Pusher
     from osbuild_core.model.executor import Executor
 
 
@@ -47,6 +48,7 @@ class Run:
     def run(self, started: float) -> RunResult:
         """Run all tasks; then make durable what was built, and keep the store below its limit."""
         context = self.context
+        pusher = self._pusher()
         jobs = max(1, context.settings.jobs)
         lanes = {"work": jobs} | {f"source {i}": 1 for i in range(len(self.manifest.sources))}
         try:
@@ -65,12 +67,29 @@ class Run:
                 cancelled=context.cancel.is_set,
             )
         finally:
-            context.held.release()
+            try:
+                if pusher is not None:
+                    context.pusher = None
+                    pusher.finish()
+            finally:
+                context.held.release()
             # Both take their time, and nothing is wrong without them: what is not marked as durable is dropped
             # after a crash of the machine.
             if not context.interrupted:
                 self._settle()
         return self._result(time.monotonic() - started)
+
+    def _pusher(self) -> Pusher | None:
+        """Start what puts trees and source files into the remote cache, where that is wanted."""
+        context = self.context
+        # What somebody did in a shell is not what the manifest says.
+        if context.remote is None or not context.remote.writable or context.settings.pause is not None:
+            return None
+        from osbuild_core.engine.sharing import Pusher, push_found
+
+        context.pusher = Pusher(context, context.remote)
+        push_found(context.pusher, self.plan)
+        return context.pusher
 
     def _settle(self) -> None:
         store = self.context.store
@@ -107,6 +126,8 @@ class Run:
         result = run_fetch(self.context, self.manifest, fetch)
         with self._lock:
             self._sources[number] = result
+        if self.context.pusher is not None:
+            self.context.pusher.sources(item.checksum for item in result.items if item.success)
         return result.success
 
     def _pipeline(self, planned: PlannedPipeline) -> bool:

@@ -15,6 +15,7 @@ from osbuild_core.engine.plan import (
     checkpoints,
     export_targets,
     fetch_everything,
+    known_pipelines,
     leaves,
     make_plan,
 )
@@ -83,17 +84,18 @@ class Session(Context):
         pipeline that no other uses). A store that is not there yet has nothing, and is not made; with ``fresh``
         it is taken to have nothing, as another machine's may.
 
-        Raises UsageError for names that the manifest does not have.
+        Raises UsageError for names that the manifest does not have, and for the address of a remote cache.
         """
         targets = export_targets(manifest, exports)
         if pipelines is None:
             pipelines = [] if targets else leaves(manifest)
-        store = None if fresh else self.find_store()
+        store, remote = (None, None) if fresh else (self.find_store(), self.remote)
         return make_plan(
             manifest,
             self.keys(manifest),
             has=store.has if store else lambda _: False,
-            pipelines=pipelines,
+            remote=remote.has if remote else lambda _: False,
+            pipelines=known_pipelines(manifest, pipelines),
             exports=targets,
             pinned=checkpoints(manifest, checkpoint),
         )
@@ -111,9 +113,11 @@ class Session(Context):
     ) -> RunResult:
         """Build and export; see :meth:`plan` for what. A failed stage is in the result, not raised.
 
-        Raises UsageError where trees to copy have no ``output_directory``, SandboxError where we are not root, and
-        what :meth:`plan` raises.
+        Raises UsageError where trees to copy have no ``output_directory``, SandboxError where we are not root,
+        Cancelled where a newer attempt has superseded this one (:mod:`osbuild_core.engine.fence`), and what
+        :meth:`plan` raises.
         """
+        self.raise_if_superseded()
         if output_directory is None and any(to is None for _, _, to in export_targets(manifest, exports)):
             raise UsageError(
                 "exports need a place to go to",
@@ -124,27 +128,39 @@ class Session(Context):
             plan = self.plan(manifest, exports=exports, pipelines=pipelines, checkpoint=checkpoint)
             self._check_items(manifest, plan)
             self._check_possible(plan, output_directory)
+            self._pull(plan)
             if self.held.take_plan(self.store, plan):
                 return self._run(manifest, plan, output_directory)
-            # Another process evicted some of it; so there is more to do.
+            # Another process evicted some of it, or it did not come from the remote cache; so there is more to do.
 
-    def fetch(self, manifest: Manifest, *, exports: Sequence[str] = ()) -> RunResult:
-        """Download what building ``exports`` would take, without them everything that the manifest's sources
-        list; build nothing.
+    def _pull(self, plan: Plan) -> None:
+        """Bring what ``plan`` takes from the remote cache. Raises Cancelled."""
+        if self.remote is not None:
+            from osbuild_core.engine.sharing import pull_plan
+
+            pull_plan(self, self.remote, plan)
+
+    def fetch(
+        self, manifest: Manifest, *, exports: Sequence[str] = (), pipelines: Iterable[str] | None = None
+    ) -> RunResult:
+        """Download what building ``exports`` and ``pipelines`` would take, without both everything that the
+        manifest's sources list; build nothing.
 
         Raises UsageError for names that the manifest does not have.
         """
-        if not exports:
+        if not exports and pipelines is None:
             return self.run(manifest, Plan((), fetch_everything(manifest)), None)
-        plan = self.plan(manifest, exports=exports)
+        plan = self.plan(manifest, exports=exports, pipelines=pipelines)
         self._check_items(manifest, plan)
         return self.run(manifest, Plan((), plan.fetches), None)
 
     def run(self, manifest: Manifest, plan: Plan, output_directory: Path | None) -> RunResult:
         """Carry out ``plan``. One run at a time.
 
-        Raises StoreError where something that it builds on has gone from the store meanwhile.
+        Raises StoreError where something that it builds on has gone from the store meanwhile, or has not come
+        from the remote cache.
         """
+        self._pull(plan)
         if not self.held.take_plan(self.store, plan):
             raise StoreError(
                 "something that the plan builds on has gone from the store",
@@ -177,7 +193,7 @@ class Session(Context):
 
     def _check_possible(self, plan: Plan, output_directory: Path | None) -> None:
         """Refuse a plan that could only fail, before anything is fetched for it."""
-        if not (plan.todo or plan.exports):
+        if not (plan.todo or plan.exports or any(p.remote for p in plan.pipelines)):
             if plan.pipelines and os.geteuid() != 0:
                 # Even what is there has to be held.
                 self._check_rights(sandboxes=False)

@@ -38,7 +38,9 @@ class Settings(NamedTuple):
     ``backend`` forces the store's backend. ``cache_max_size`` is in bytes (None: no limit), ``stage_timeout``
     in seconds. ``mirrors`` maps URL prefixes to what else to try in their place. ``strict`` accepts what
     osbuild accepts, and no more. ``trace`` asks for events about every program that is started. ``pause`` asks for
-    a shell before stages run.
+    a shell before stages run. ``remote_cache`` is the address of a cache that machines share, such as
+    ``file:///shared/cache``; ``remote_cache_read_only`` puts nothing there. ``fence`` is ``FILE:TOKEN``, see
+    :mod:`osbuild_core.engine.fence`.
     """
 
     store: Path = Path(".osbuild")
@@ -52,3 +54,6 @@ class Settings(NamedTuple):
     strict: bool = False
     trace: bool = False
     pause: Pause | None = None
+    remote_cache: str | None = None
+    remote_cache_read_only: bool = False
+    fence: str | None = None

@@ -137,6 +137,27 @@ class ProgramEnded(NamedTuple):
     status: int
 
 
+class Pulled(NamedTuple):
+    """The tree of the first ``stages`` stages of a pipeline came from the remote cache.
+
+    ``objects`` trees were brought, those that it stands on included; ``size`` bytes were read for them.
+    """
+
+    pipeline: str
+    stages: int
+    objects: int
+    size: int
+    seconds: float
+
+
+class Pushed(NamedTuple):
+    """The run put ``objects`` trees and ``sources`` source files into the remote cache, ``size`` bytes in all."""
+
+    objects: int
+    sources: int
+    size: int
+
+
 class Warned(NamedTuple):
     """Something that the user should know and that does not fail the run."""
 
@@ -161,6 +182,8 @@ Event = (
     | ExportFinished
     | ProgramStarted
     | ProgramEnded
+    | Pulled
+    | Pushed
     | Warned
 )
 

@@ -11,7 +11,8 @@ from osbuild_core.model.manifest import Export, Pipeline, Stage
 
 
 class PlannedStage(NamedTuple):
-    """A stage, the ``number``-th of its pipeline from 0 on, with its key; ``cached`` where the store has it.
+    """A stage, the ``number``-th of its pipeline from 0 on, with its key; ``cached`` where the store has it,
+    ``remote`` where only the remote cache does, which is asked for the newest such stage of a pipeline.
 
     ``host`` tells that the key depends on the machine: the stage, or what it stands on, runs on the
     host's own ``/usr``.
@@ -24,6 +25,7 @@ class PlannedStage(NamedTuple):
     cached: bool = False
     host: bool = False
     pinned: bool = False
+    remote: bool = False
 
 
 class PlannedPipeline(NamedTuple):
@@ -52,6 +54,11 @@ class PlannedPipeline(NamedTuple):
     def key(self) -> str | None:
         """The key of the pipeline's tree; None where it has no stages."""
         return self.stages[-1].key if self.stages else None
+
+    @property
+    def remote(self) -> bool:
+        """Whether the tree that it starts from, or is, comes from the remote cache."""
+        return self.first > 0 and self.stages[self.first - 1].remote
 
     @property
     def todo(self) -> tuple[PlannedStage, ...]:

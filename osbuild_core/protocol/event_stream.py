@@ -88,6 +88,8 @@ _SIMPLE = frozenset(
         "ExportStarted",
         "ExportProgress",
         "ExportOutput",
+        "Pulled",
+        "Pushed",
         "Warned",
     }
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from osbuild_core.cli.lines import printable
+from osbuild_core.cli.lines import printable, pulled, pushed
 from osbuild_core.cli.monitors.stream import Stream
 from osbuild_core.model import events
 from osbuild_core.model.plan import Plan
@@ -90,6 +90,10 @@ class LogMonitor:
                 done = f"Exported {result.name} to {result.path}\n" if result.success else ""
                 self._turns.say(f"export {result.name}", done + _failure_text(result.error))
                 self._turns.end(f"export {result.name}")
+            case events.Pulled(pipeline=name):
+                self._note(f"{name}: {pulled(event)}\n")
+            case events.Pushed():
+                self._note(f"{pushed(event)}\n")
             case events.Warned(message=message):
                 self._note(f"warning: {message}\n")
             case _:

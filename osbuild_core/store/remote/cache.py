@@ -11,28 +11,20 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from osbuild_core.model.errors import StoreError
 from osbuild_core.store.failure import reported
 from osbuild_core.store.lease import Lease
 from osbuild_core.store.remote import changes
-from osbuild_core.store.remote.blobs import BlobStore
+from osbuild_core.store.remote.access import Access
 from osbuild_core.store.remote.compression import compressed, decompressed
-from osbuild_core.store.remote.failure import remote_error
 from osbuild_core.store.remote.member import damaged
 from osbuild_core.store.remote.pack import pack
-from osbuild_core.store.remote.patience import Patience
 from osbuild_core.store.remote.record import LONGEST, Record, decode, encode, record_name
 from osbuild_core.store.remote.tarreader import Reader
 from osbuild_core.store.remote.unpack import unpack
 from osbuild_core.store.store import Store
-
-T = TypeVar("T")
-STALL_SECONDS = 60.0
-
-_WRITING = ("remote.full", "remote.read-only", "remote.no-zstd", "remote.zstd")
-"""Codes of errors after which nothing is put there any more, but what is there may still be good."""
 
 
 class Moved(NamedTuple):
@@ -43,40 +35,21 @@ class Moved(NamedTuple):
 
 
 class RemoteCache:
-    """May be used from any thread; :meth:`pull` and :meth:`push` need one with a mount namespace of its own.
+    """May be used from any thread; :meth:`pull` and :meth:`push` need one with a mount namespace of its own."""
 
-    ``warn`` gets one line about what is wrong. ``check`` is called all the time, and raises Cancelled where the
-    run is to end; ``may_publish`` before a blob appears, and raises Cancelled where this run is not the one any
-    more whose results count. ``stall_seconds`` is how long nothing may happen.
-    """
-
-    def __init__(
-        self,
-        store: Callable[[], Store],
-        blobs: BlobStore,
-        *,
-        read_only: bool = False,
-        warn: Callable[[str], None] = lambda _: None,
-        check: Callable[[], None] = lambda: None,
-        may_publish: Callable[[], None] = lambda: None,
-        stall_seconds: float = STALL_SECONDS,
-    ) -> None:
+    def __init__(self, store: Callable[[], Store], access: Access) -> None:
         self._store = store
-        self._blobs = blobs
-        self._warn = warn
-        self._may_publish = may_publish
-        self._patience = Patience(stall_seconds, check)
+        self.access = access
+        self._patience = access.patience
         self._lock = threading.Lock()
         self._records: dict[str, Record] = {}
         self._missing: set[str] = set()
         self._bad: set[str] = set()
-        self._readable = True
-        self._writable = not read_only
 
     @property
     def writable(self) -> bool:
         """Whether something can be put there, as far as is known."""
-        return self._readable and self._writable
+        return self.access.writable
 
     # Looking
 
@@ -107,74 +80,33 @@ class RemoteCache:
 
     def record(self, key: str) -> Record | None:
         """Return what the cache knows of a tree; None for nothing."""
-        if key in self._bad or not self._readable:
+        if key in self._bad or not self.access.readable:
             return None
         known = self._records.get(key)
         if known is not None:
             return known
+        record = None
         try:
-            record = self._read_record(key)
+            text = self.access.read(record_name(key), LONGEST)
+            if text is not None:
+                record = decode(text, key)
         except StoreError as error:
             self._trouble(error, key)
-            return None
         if record is not None:
             with self._lock:
                 self._records[key] = record
         return record
 
-    def _read_record(self, key: str) -> Record | None:
-        def read(_: Callable[[], None]) -> bytes | None:
-            blob = self._blobs.get(record_name(key))
-            if blob is None:
-                return None
-            with blob:
-                return b"".join(iter(lambda: blob.read(1 << 20), b""))
-
-        text = self._remotely("looking into the remote cache", read)
-        if text is not None and len(text) > LONGEST:
-            raise damaged("its record is too long")
-        return None if text is None else decode(text, key)
-
-    def _remotely(self, what: str, action: Callable[[Callable[[], None]], T]) -> T:
-        def call(got_on: Callable[[], None]) -> T:
-            try:
-                return action(got_on)
-            except OSError as error:
-                raise remote_error(error, what) from error
-
-        return self._patience.call(call)
-
-    def _trouble(self, error: StoreError, key: str | None = None) -> None:
-        """Warn of ``error``, and draw the conclusions."""
-        if error.code == "remote.damaged" and key is not None:
-            with self._lock:
-                self._bad.add(key)
-                record = self._records.pop(key, None)
-            self._warn(f"{error.detail} (key {key[:12]}): it is not used")
-            if self.writable:
-                self._remove([record_name(key), *([record.layer_name] if record else [])])
+    def _trouble(self, error: StoreError, key: str) -> None:
+        """Warn of ``error``, which has to do with the entry of ``key``, and draw the conclusions."""
+        if error.code != "remote.damaged":
+            self.access.trouble(error)
             return
         with self._lock:
-            known = not (self._writable if error.code in _WRITING else self._readable)
-            if error.code in _WRITING:
-                self._writable = False
-            else:
-                self._readable = False
-        if not known:
-            rest = "nothing is put there" if error.code in _WRITING else "going on without it"
-            hint = f"; {error.hint}" if error.hint else ""
-            self._warn(f"the remote cache: {error.detail}: {rest}{hint}")
-
-    def _remove(self, names: Sequence[str]) -> None:
-        # So that what is built in its place can go there.
-        def remove(_: Callable[[], None]) -> None:
-            for name in names:
-                self._blobs.remove(name)
-
-        try:
-            self._remotely("removing a damaged entry", remove)
-        except StoreError as error:
-            self._trouble(error)
+            self._bad.add(key)
+            record = self._records.pop(key, None)
+        self.access.warn(f"{error.detail} (key {key[:12]}): it is not used")
+        self.access.discard([record_name(key), *([record.layer_name] if record else [])])
 
     # Pulling
 
@@ -252,11 +184,11 @@ class RemoteCache:
             else:
                 with self._lock:
                     self._bad.add(record.key)
-                self._warn(f"{record.key[:12]} of the remote cache cannot be kept: {error.detail}")
+                self.access.warn(f"{record.key[:12]} of the remote cache cannot be kept: {error.detail}")
             return None
 
     def _unpack_layer(self, record: Record, tree: str, flags: bool) -> None:
-        source = self._remotely("reading from the remote cache", lambda _: self._blobs.get(record.layer_name))
+        source = self.access.open(record.layer_name)
         if source is None:
             raise damaged("its layer is missing")
         with (
@@ -304,17 +236,17 @@ class RemoteCache:
                 with self._store().scratch("push") as scratch, reported("packing a layer"):
                     record = self._packed(lease, older, scratch / "layer")
                     (scratch / "record").write_bytes(encode(record))
-                    self._put(record.layer_name, scratch / "layer")
-                    if not self._put(record_name(key), scratch / "record"):
+                    self.access.put(record.layer_name, scratch / "layer")
+                    if not self.access.put(record_name(key), scratch / "record"):
                         return None
                     with self._lock:
                         self._records[key] = record
                     return record.size
             except StoreError as error:
                 if error.code.startswith("remote."):
-                    self._trouble(error)
+                    self.access.trouble(error)
                 else:
-                    self._warn(f"{key[:12]} cannot be put into the remote cache: {error.detail}")
+                    self.access.warn(f"{key[:12]} cannot be put into the remote cache: {error.detail}")
                 return None
 
     def _packed(self, lease: Lease, older: Sequence[str], spool: Path) -> Record:
@@ -364,14 +296,3 @@ class RemoteCache:
     def _lies_there(self, key: str, identity: str) -> bool:
         record = self.record(key)
         return record is not None and record.tree == identity
-
-    def _put(self, name: str, source: Path) -> bool:
-        def put(got_on: Callable[[], None]) -> bool:
-            def check() -> None:
-                got_on()
-                self._may_publish()
-
-            self._may_publish()
-            return self._blobs.put(name, source, check)
-
-        return self._remotely("writing to the remote cache", put)

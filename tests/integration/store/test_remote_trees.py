@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from osbuild_core.store.remote.access import Access
 from osbuild_core.store.remote.blobs import open_blobs
 from osbuild_core.store.remote.cache import RemoteCache
 from osbuild_core.store.store import MAX_DEPTH, Store
@@ -36,7 +37,8 @@ def remote_of(store: Store, place: Path, **more: Any) -> RemoteCache:
     def warn(text: str) -> None:
         raise AssertionError(text)
 
-    return RemoteCache(lambda: store, open_blobs(f"file://{place}/cache"), **{"warn": warn, **more})
+    access = Access(open_blobs(f"file://{place}/cache"), **{"warn": warn, **more})
+    return RemoteCache(lambda: store, access)
 
 
 def exact(tree: Path) -> dict[str, Any]:

@@ -45,6 +45,8 @@ EVENTS = [
     events.ExportProgress("image", 1, 2, "message"),
     events.ExportOutput("image", "text"),
     events.ExportFinished(EXPORT),
+    events.Pulled("os", 1, 2, 3, 0.5),
+    events.Pushed(1, 2, 3),
     events.Warned("message"),
 ]
 

@@ -1,0 +1,159 @@
+"""What a run has to do with the remote cache: trees and source files come from there before they are needed, and
+go there, in the background, as they are made."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, NamedTuple
+
+from osbuild_core.engine.failure import FAILURES
+from osbuild_core.model.errors import Cancelled
+from osbuild_core.model.events import Pulled, Pushed, Warned
+from osbuild_core.model.plan import Plan, PlannedPipeline
+from osbuild_core.store.namespace import enter_private_namespace
+from osbuild_core.store.remote.access import Access
+from osbuild_core.store.remote.blobs import open_blobs
+from osbuild_core.store.remote.cache import Moved, RemoteCache
+from osbuild_core.store.remote.files import pull_file, push_file
+
+if TYPE_CHECKING:
+    from osbuild_core.engine.context import Context
+    from osbuild_core.store.lease import Lease
+
+
+def open_remote(context: Context, url: str) -> RemoteCache:
+    """Return the cache at ``url``; nothing is looked at yet. Raises UsageError."""
+    access = Access(
+        open_blobs(url),
+        read_only=context.settings.remote_cache_read_only,
+        warn=lambda text: context.emit(Warned(text)),
+        check=context.raise_if_interrupted,
+        may_publish=context.raise_if_superseded,
+    )
+    return RemoteCache(lambda: context.store, access)
+
+
+def needed_keys(plan: Plan) -> list[tuple[PlannedPipeline, str]]:
+    """Return the trees that ``plan`` takes as they are and that only the remote cache has."""
+    return [(planned, planned.stages[planned.first - 1].key) for planned in plan.pipelines if planned.remote]
+
+
+def pull_plan(context: Context, remote: RemoteCache, plan: Plan) -> None:
+    """Bring what ``plan`` takes from the remote cache into the store, and hold it until the run has ended.
+
+    What cannot be had the cache does not claim to have any more, so a new plan does without. Raises Cancelled.
+    """
+    needed = needed_keys(plan)
+    if not needed:
+        return
+    with ThreadPoolExecutor(min(len(needed), context.settings.jobs)) as pool:
+        # In threads of their own, and new ones: each with its own mounts.
+        list(pool.map(lambda one: _pull(context, remote, *one), needed))
+
+
+def _pull(context: Context, remote: RemoteCache, planned: PlannedPipeline, key: str) -> None:
+    started = time.monotonic()
+    enter_private_namespace()
+    lease, moved = remote.pull(key)
+    if lease is not None:
+        context.held.take(lease)
+        seconds = time.monotonic() - started
+        context.emit(Pulled(planned.name, planned.first, moved.objects, moved.size, seconds))
+
+
+class _Tree(NamedTuple):
+    lease: Lease
+    before: Sequence[str]
+
+
+class Pusher:
+    """Puts trees and source files into the remote cache, one after the other, while the run goes on.
+
+    To be made by a thread that has no trees mounted.
+    """
+
+    def __init__(self, context: Context, remote: RemoteCache) -> None:
+        self._context = context
+        self._remote = remote
+        self._queue: queue.SimpleQueue[_Tree | str | None] = queue.SimpleQueue()
+        self._moved = Moved()
+        self._sources = 0
+        self._started = time.monotonic()
+        self._ended: Cancelled | None = None
+        self._thread = threading.Thread(target=self._run, name="pusher", daemon=True)
+        self._thread.start()
+
+    def tree(self, key: str, before: Sequence[str]) -> None:
+        """Have the tree of ``key`` put there; ``before`` are the keys of the stages before it, newest first."""
+        if self._ended is None and self._remote.writable:
+            lease = self._context.store.acquire(key)
+            if lease is not None:
+                self._queue.put(_Tree(lease, before))
+
+    def sources(self, checksums: Iterable[str]) -> None:
+        """Have source files put there, those that are in the store."""
+        for checksum in checksums:
+            self._queue.put(checksum)
+
+    def finish(self) -> None:
+        """Wait until all is there. Raises Cancelled where this attempt was superseded."""
+        self._queue.put(None)
+        self._thread.join()
+        if self._moved.objects or self._sources:
+            self._context.emit(Pushed(self._moved.objects, self._sources, self._moved.size))
+        if self._ended is not None and not self._context.interrupted:
+            raise self._ended
+
+    def _run(self) -> None:
+        # Without root there are no trees, either.
+        with contextlib.suppress(OSError):
+            enter_private_namespace()
+        while (item := self._queue.get()) is not None:
+            try:
+                if self._ended is None:
+                    self._push(item)
+            except Cancelled as error:
+                self._ended = error
+                self._context.cancel.set()
+            except FAILURES as error:
+                self._context.emit(Warned(f"the remote cache: {error}"))
+            finally:
+                if isinstance(item, _Tree):
+                    item.lease.close()
+
+    def _push(self, item: _Tree | str) -> None:
+        if isinstance(item, str):
+            size = push_file(self._remote.access, self._context.store.sources, item)
+            self._sources += size is not None
+            moved = Moved(0, size or 0)
+        else:
+            moved = self._remote.push(item.lease.key, item.before)
+        self._moved = Moved(self._moved.objects + moved.objects, self._moved.size + moved.size)
+
+
+def pull_sources(context: Context, checksums: Iterable[str]) -> frozenset[str]:
+    """Bring source files from the remote cache into the store; returns which came. Raises StoreError, Cancelled."""
+    remote = context.remote
+    if remote is None or not remote.access.readable:
+        return frozenset()
+    sources = context.store.sources
+    with context.store.scratch("sources") as scratch:
+        return frozenset(c for c in checksums if pull_file(remote.access, sources, scratch, c))
+
+
+def before(planned: PlannedPipeline, number: int) -> tuple[str, ...]:
+    """Return the keys of the stages before the ``number``-th one, newest first."""
+    return tuple(stage.key for stage in reversed(planned.stages[:number]))
+
+
+def push_found(pusher: Pusher, plan: Plan) -> None:
+    """Have put there what the plan takes from the store, so that other machines find it as well."""
+    for planned in plan.pipelines:
+        if planned.first and not planned.remote:
+            last = planned.first - 1
+            pusher.tree(planned.stages[last].key, before(planned, last))
