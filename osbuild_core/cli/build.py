@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from osbuild_core.cli.build_array import Build, Shown, Wanted, array_document, build_array, print_failures
+from osbuild_core.cli.build_cluster import cluster_options
 from osbuild_core.cli.commands import Place, json_option, manifest_argument
 from osbuild_core.cli.documents import print_json, read_manifest
+from osbuild_core.cli.event_file import event_file
 from osbuild_core.cli.lines import seconds
 from osbuild_core.cli.options import (
     Mirror,
@@ -27,10 +30,12 @@ from osbuild_core.model.results import PipelineResult, RunResult
 
 if TYPE_CHECKING:
     from osbuild_core.cli.debug import Debug
+    from osbuild_core.exports.jobs.cluster.executor import Cluster
 
 
 @click.command()
 @manifest_argument
+@click.argument("more", nargs=-1, metavar="[MANIFEST]...")
 @exports_option
 @pipelines_option
 @click.option("--output-directory", "-o", type=Place(path_type=Path), help="Where exports go.")
@@ -62,6 +67,13 @@ if TYPE_CHECKING:
 @click.option(
     "--fetch-only", is_flag=True, help="Download what the exports need, or all that is listed; build nothing."
 )
+@click.option(
+    "--events",
+    type=Place(path_type=Path),
+    metavar="FILE",
+    help="Append what happens to FILE, each event as a line of JSON.",
+)
+@cluster_options
 @click.option("--verbose", "-v", is_flag=True, help="Show what stages print.")
 @click.option("--quiet", "-q", is_flag=True, help="Show errors only.")
 @click.option(
@@ -78,6 +90,7 @@ def command(
     debug: Debug | None,
     /,
     manifest: str,
+    more: tuple[str, ...],
     exports: tuple[str, ...],
     pipelines: tuple[str, ...],
     output_directory: Path | None,
@@ -89,16 +102,36 @@ def command(
     libdir: tuple[str, ...],
     store_backend: str | None,
     mirrors: tuple[tuple[str, str], ...],
+    events: Path | None,
+    cluster: Cluster | None,
     **settings: Any,
 ) -> int:
     """Build MANIFEST (a file, or - for standard input).
 
-    Without --export and --pipeline every pipeline that no other uses is built and kept in the store.
+    Without --export and --pipeline every pipeline that no other uses is built and kept in the store. With --on and
+    --array there may be several manifests; what they export goes to a directory of its own for each.
     """
     instead = tuple((prefix, tuple(m for p, m in mirrors if p == prefix)) for prefix in dict(mirrors))
     chosen = settings_of(libdir, store_backend, mirrors=instead, **settings)
+    if cluster is not None and cluster.settings.array:
+        wanted = Wanted(exports, pipelines, checkpoint, output_directory)
+        with event_file(events) as also:
+            show = Shown(verbose, quiet or as_json, also)
+            builds = build_array(cluster, chosen, (manifest, *more), wanted, show)
+        return _report_array(builds, as_json=as_json, quiet=quiet)
     document = read_manifest(manifest)
-    with watched_session(chosen, verbose=verbose, quiet=quiet or as_json, debug=debug) as session:
+    with (
+        event_file(events) as also,
+        watched_session(
+            chosen,
+            verbose=verbose,
+            quiet=quiet or as_json,
+            debug=debug,
+            also=also,
+            executor=cluster.executor(document) if cluster else None,
+            around=cluster,
+        ) as session,
+    ):
         loaded = session.load(document)
         if fetch_only:
             result = session.fetch(loaded, exports=exports, pipelines=pipelines or None)
@@ -122,6 +155,17 @@ def command(
     if result.success and not quiet and not as_json:
         print(summary(result), file=sys.stderr)
     return 0 if result.success else 1
+
+
+def _report_array(builds: list[Build], *, as_json: bool, quiet: bool) -> int:
+    """Print what came of several builds; return the exit status."""
+    if as_json:
+        print_json(array_document(builds, result_document))
+    print_failures(builds)
+    for build in builds:
+        if isinstance(build.ended, RunResult) and build.success and not quiet and not as_json:
+            print(f"{build.label}: {summary(build.ended)}", file=sys.stderr)
+    return 0 if all(build.success for build in builds) else 1
 
 
 def summary(result: RunResult) -> str:

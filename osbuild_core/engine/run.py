@@ -163,7 +163,12 @@ class Run:
         document: dict[str, list[dict[str, object]]] = {}
         if planned.key is not None:
             info = self.context.store.info(planned.key)
-            document = dict(info.document) if info else {}
+            if info is not None:
+                document = dict(info.document)
+            elif self.context.remote is not None:
+                # It was not brought here, since only pipelines that are built elsewhere need it.
+                record = self.context.remote.record(planned.key)
+                document = dict(record.document) if record else {}
         return PipelineResult(
             planned.name, planned.pipeline.id, True, tuple(cached_results(planned, document))
         )

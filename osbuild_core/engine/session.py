@@ -128,10 +128,21 @@ class Session(Context):
             plan = self.plan(manifest, exports=exports, pipelines=pipelines, checkpoint=checkpoint)
             self._check_items(manifest, plan)
             self._check_possible(plan, output_directory)
-            self._pull(plan)
-            if self.held.take_plan(self.store, plan):
+            here = self._needed_here(plan)
+            self._pull(here)
+            if self.held.take_plan(self.store, here):
                 return self._run(manifest, plan, output_directory)
             # Another process evicted some of it, or it did not come from the remote cache; so there is more to do.
+
+    def _needed_here(self, plan: Plan) -> Plan:
+        """Return what of ``plan`` this machine has to have: for pipelines that are built elsewhere, not what they
+        stand on, but what is exported, or was asked for and is there already."""
+        if self._make_executor is None:
+            return plan
+        below = {p.build_key for p in plan.todo} | {key for p in plan.todo for _, key in p.trees}
+        exported = {name for _, name, _ in plan.exports}
+        kept = [p for p in plan.pipelines if not p.todo and (p.name in exported or p.key not in below)]
+        return plan._replace(pipelines=tuple(kept))
 
     def _pull(self, plan: Plan) -> None:
         """Bring what ``plan`` takes from the remote cache. Raises Cancelled."""
@@ -160,8 +171,9 @@ class Session(Context):
         Raises StoreError where something that it builds on has gone from the store meanwhile, or has not come
         from the remote cache.
         """
-        self._pull(plan)
-        if not self.held.take_plan(self.store, plan):
+        here = self._needed_here(plan)
+        self._pull(here)
+        if not self.held.take_plan(self.store, here):
             raise StoreError(
                 "something that the plan builds on has gone from the store",
                 code="store.gone",

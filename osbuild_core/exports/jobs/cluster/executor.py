@@ -51,8 +51,7 @@ class Cluster:
         """Return what makes the executor of a session that builds ``document``, the JSON of a manifest."""
 
         def make(context: Context) -> Executor:
-            folder = RunFolder(self.settings.directory, document, self.settings.beat)
-            made = ClusterExecutor(self, context, folder)
+            made = ClusterExecutor(self, context, document)
             with self._lock:
                 self._executors.append(made)
             return made
@@ -92,21 +91,36 @@ class Cluster:
                 )
         self.watch.close()
         for executor in self._executors:
-            executor.folder.close(remove=not left and not executor.keep)
+            executor.close(remove=not left)
 
 
 class ClusterExecutor:
     """Runs the pipelines of one session as jobs. Each call needs a thread of its own, since it moves that thread
     into a mount namespace."""
 
-    def __init__(self, cluster: Cluster, context: Context, folder: RunFolder) -> None:
+    def __init__(self, cluster: Cluster, context: Context, document: Any) -> None:
         self.cluster = cluster
         self.context = context
-        self.folder = folder
-        self.keep = False
+        self._document = document
+        self._folder: RunFolder | None = None
+        self._keep = False
         self.trees = Trees(context)
         self._jobs: dict[str, Path] = {}
         self._lock = threading.Lock()
+
+    @property
+    def folder(self) -> RunFolder:
+        """The directory of the run, made when first used. Raises UsageError where it cannot be."""
+        with self._lock:
+            if self._folder is None:
+                settings = self.cluster.settings
+                self._folder = RunFolder(settings.directory, self._document, settings.beat)
+            return self._folder
+
+    def close(self, *, remove: bool) -> None:
+        """Show no more signs of life; ``remove`` what was shared with the jobs, but for logs that somebody needs."""
+        if self._folder is not None:
+            self._folder.close(remove=remove and not self._keep)
 
     def run_pipeline(self, plan: Plan, planned: PlannedPipeline) -> PipelineResult:
         """Build ``planned`` on the cluster. A failed stage is in the result, not raised."""
@@ -118,7 +132,7 @@ class ClusterExecutor:
             with self.cluster.building(planned.key):
                 result = self.trees.cached(planned)
                 if result is None:
-                    self.trees.offer(planned)
+                    self.trees.offer(plan, planned)
                     result = JobRun(self, planned).run()
             if result.success:
                 self.trees.collect(plan, planned)
@@ -130,7 +144,8 @@ class ClusterExecutor:
                 error = cancelled(pipeline.path)
             result = PipelineResult(planned.name, pipeline.id, False, error=error)
         if result.error is not None and result.error.code == "cluster.job-failed":
-            self.keep = True
+            # Whatever there is to know is in the log of the job.
+            self._keep = True
         context.emit(PipelineFinished(result))
         return result
 
@@ -155,7 +170,7 @@ class ClusterExecutor:
         if not jobs:
             return
         for job, folder in jobs.items():
-            self.folder.disown(folder, job)
+            RunFolder.disown(folder, job)
         try:
             self.cluster.scheduler.cancel(jobs)
         except OsbuildError as error:

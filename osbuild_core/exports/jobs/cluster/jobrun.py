@@ -31,6 +31,12 @@ _HINTS = {
 }
 
 
+def _interrupted(run: RunResult) -> bool:
+    """Tell whether a run was ended by a signal: nothing in it failed, but it did not succeed."""
+    codes = {failure.code for _, failure in run.failures()}
+    return not run.success and codes <= {"cancelled"}
+
+
 class JobRun:
     """Use once, in a thread of its own."""
 
@@ -172,6 +178,9 @@ class JobRun:
                 self._finish_stage(result)
             case events.PipelineFinished(result=pipeline) if pipeline.name == name:
                 self.pipeline = pipeline
+            case events.RunFinished(result=run) if _interrupted(run):
+                # Not by us: the scheduler knows why, and perhaps the job begins anew.
+                self.pipeline = None
             case events.RunFinished(result=run):
                 self.finished = run
             case events.Warned(message=message):

@@ -32,7 +32,7 @@ _SUBMIT = """\
 # A job that cannot run any more, since one that it needs has failed, is cancelled by Slurm.
 set -eu
 cd -- "$(dirname -- "$0")"
-submitted=
+{cache}submitted=
 
 # Half of a build is of no use.
 undo() {{
@@ -68,7 +68,12 @@ def slurm_files(steps: tuple[Step, ...], manifest: str, settings: PlannedSetting
     """Return the files of a directory, by name: ``submit.sh``, the manifest, a job script for each of ``steps``."""
     files = {MANIFEST: manifest}
     files |= {_file(step.label): _job(step, settings) for step in steps}
-    lines = [_SUBMIT.format(name=one_line(settings.name), count=len(steps), made_by=made_by("slurm"))]
+    cache = (
+        '[ -n "${OSBUILD_CORE_REMOTE_CACHE:-}" ] || mkdir -p cache\n' if settings.remote_cache is None else ""
+    )
+    lines = [
+        _SUBMIT.format(name=one_line(settings.name), count=len(steps), made_by=made_by("slurm"), cache=cache)
+    ]
     # Not by label: those are no names for a shell.
     numbers = {step.label: number for number, step in enumerate(steps, start=1)}
     for step in steps:

@@ -1,0 +1,135 @@
+"""build --on slurm: on both nodes as here; what fails, what is lost, what is cancelled."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from typing import Any
+
+import pytest
+
+from tests.integration.cluster.conftest import ClusterBench, digest, make, stages, take
+from tests.integration.engine.conftest import eventually
+
+pytestmark = [pytest.mark.root, pytest.mark.xdist_group("slurm")]
+
+
+def four(bench: ClusterBench, count: int = 2) -> list[dict[str, Any]]:
+    """Pipelines of which two are built on two nodes at the same time."""
+    return [
+        {"name": "base", "stages": [make("base")]},
+        *(
+            {"name": name, "stages": [make(name, **bench.wait_at(name, count)), take("base")]}
+            for name in ("left", "right")
+        ),
+        {"name": "all", "stages": [make("all"), take("left", "right")]},
+    ]
+
+
+def test_both_nodes_build_what_this_machine_builds(bench: ClusterBench) -> None:
+    manifest = bench.manifest(*four(bench))
+    words = ["--export", "all", "--output-directory", bench.directory / "out"]
+    done = bench.build(manifest, *bench.on(), "--cpus", 2, "--json", "--memory", "100MB", *words)
+    assert done.returncode == 0, done.stderr
+    there = json.loads(done.stdout)
+    # A job that asks for both processors of a node is alone there.
+    assert {name.rpartition("-")[2] for name in bench.met()} == {"n0", "n1"}
+    assert eventually(bench.nothing_runs) and bench.jobs() == ["COMPLETED"] * 4
+    assert bench.left() == []
+
+    again = bench.build(manifest, *bench.on(), *words)
+    assert "0 stages run" in again.stderr and len(bench.jobs()) == 4
+    bench.store = bench.directory / "other"
+    elsewhere = bench.build(manifest, *bench.on(), *words)
+    assert elsewhere.returncode == 0 and len(bench.jobs()) == 4, elsewhere.stderr
+
+    bench.store = bench.directory / "local"
+    here = bench.result(manifest, "--export", "all", "--output-directory", bench.directory / "here")
+    assert stages(there) == stages(here)
+    assert all(not stage["cached"] for p in there["pipelines"] for stage in p["stages"])
+    outputs = [[s["output"] for p in one["pipelines"] for s in p["stages"]] for one in (there, here)]
+    assert outputs[0] == outputs[1]
+    assert digest(bench.directory / "out/all") == digest(bench.directory / "here/all")
+    assert sorted(os.listdir(bench.directory / "out/all")) == ["all", "left", "right"]
+
+
+def test_progress(bench: ClusterBench) -> None:
+    done = bench.build(bench.manifest(four(bench)[0]), *bench.on(), "--verbose")
+    lines = done.stderr.splitlines()
+    assert lines[0] == "base: started" and lines[1].endswith(" is submitted")
+    assert "base | making base" in lines
+    assert lines[-2].startswith("base: done in ") and lines[-1].startswith("done in "), lines
+
+
+def test_a_stage_that_fails(bench: ClusterBench) -> None:
+    pipelines = [
+        {"name": "base", "stages": [make("base"), make("bad", options={"fail": True})]},
+        {"name": "next", "stages": [take("base")]},
+    ]
+    manifest = bench.manifest(*pipelines)
+    there = bench.build(manifest, *bench.on(), "--json")
+    first, second = json.loads(there.stdout)["pipelines"]
+    assert there.returncode == 1 and second["error"]["code"] == "cancelled"
+    with open(first["stages"][1]["log"]) as file:
+        log = file.read()
+    assert log == "making bad\nthis does not work\n"
+    assert eventually(bench.nothing_runs) and bench.jobs() == ["FAILED"] and bench.left() == []
+
+    bench.store = bench.directory / "local"
+    here = bench.build(manifest, "--json")
+    for one, other in zip(first["stages"], json.loads(here.stdout)["pipelines"][0]["stages"], strict=True):
+        different = {"seconds", "log"}
+        assert {k: v for k, v in one.items() if k not in different} == {
+            k: v for k, v in other.items() if k not in different
+        }
+    said = [line for line in there.stderr.splitlines() if "log:" not in line]
+    assert said == [line for line in here.stderr.splitlines() if "log:" not in line]
+
+
+@pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGINT, signal.SIGINT], [signal.SIGTERM]])
+def test_interruption(bench: ClusterBench, signals: list[signal.Signals]) -> None:
+    process = bench.start(bench.manifest(*four(bench, 3)), *bench.on())
+    assert bench.come(2)
+    bench.stop(process, *signals)
+    assert process.returncode == 128 + signals[0]
+    assert bench.nothing_runs()
+    assert eventually(lambda: not bench.left(), 20), bench.left()
+    # What was finished is not done again.
+    (bench.meetings / "third").touch()
+    done = bench.build(bench.manifest(*four(bench, 3)), *bench.on(), "--json")
+    assert done.returncode == 0, done.stderr
+    assert [p["name"] for p in json.loads(done.stdout)["pipelines"] if p["stages"][0]["cached"]] == ["base"]
+
+
+def test_jobs_end_when_their_build_was_killed(bench: ClusterBench) -> None:
+    process = bench.start(bench.manifest(*four(bench, 3)), *bench.on(), "--job-patience", 4)
+    assert bench.come(2)
+    process.kill()
+    process.communicate()
+    assert "RUNNING" in bench.jobs()
+    assert eventually(bench.nothing_runs), bench.jobs()
+    assert eventually(lambda: not bench.leftovers(), 20), bench.leftovers()
+    (bench.meetings / "third").touch()
+    assert bench.build(bench.manifest(*four(bench, 3)), *bench.on()).returncode == 0
+    # The directory of the run that was killed is old by then.
+    assert len(bench.left()) == 1
+
+
+@pytest.mark.parametrize("requeue", ["--requeue", "--no-requeue"])
+def test_a_node_is_lost(bench: ClusterBench, requeue: str) -> None:
+    manifest = bench.manifest(*four(bench, 3))
+    words = ["--cpus", 2, f"--cluster-option={requeue}"]
+    words += ["--export", "all", "--output-directory", bench.directory / "out", "--json"]
+    process = bench.start(manifest, *bench.on(), *words)
+    assert bench.come(2)
+    bench.cluster.kill_node("n1", noticed=True)
+    (bench.meetings / "third").touch()
+    out, said = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    nodes = {name.rpartition("-")[2] for name in bench.met() if name.startswith(("left", "right"))}
+    assert nodes == {"n0", "n1"} and len(bench.met()) == 4
+    assert sorted(os.listdir(bench.directory / "out/all")) == ["all", "left", "right"]
+    assert all(success for _, _, success in stages(json.loads(out)))
+    bench.cluster.start_node("n1")
+    assert bench.left() == []
