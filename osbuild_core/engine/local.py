@@ -127,9 +127,7 @@ class _PipelineRun:
         if following and following[0].stage.devices and stage.key not in self.read:
             # The next stage goes on in this very layer, unless somebody reads it.
             return
-        from osbuild_core.engine.sharing import before
-
-        pusher.tree(stage.key, before(self.planned, stage.number))
+        pusher.tree(self.planned, stage.number)
 
     def checksums(self) -> list[str]:
         """Return what the stages to run take from sources."""

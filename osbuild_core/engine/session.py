@@ -90,6 +90,8 @@ class Session(Context):
         if pipelines is None:
             pipelines = [] if targets else leaves(manifest)
         store, remote = (None, None) if fresh else (self.find_store(), self.remote)
+        if remote is not None:
+            remote.refresh()
         return make_plan(
             manifest,
             self.keys(manifest),

@@ -4,7 +4,6 @@ go there, in the background, as they are made."""
 from __future__ import annotations
 
 import contextlib
-import queue
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -62,6 +61,9 @@ def _pull(context: Context, remote: RemoteCache, planned: PlannedPipeline, key: 
     lease, moved = remote.pull(key)
     if lease is not None:
         context.held.take(lease)
+        for stage in planned.stages[: planned.first]:
+            if stage.pinned and context.store.has(stage.key):
+                context.store.pin(stage.key)
         seconds = time.monotonic() - started
         context.emit(Pulled(planned.name, planned.first, moved.objects, moved.size, seconds))
 
@@ -74,35 +76,49 @@ class _Tree(NamedTuple):
 class Pusher:
     """Puts trees and source files into the remote cache, one after the other, while the run goes on.
 
-    To be made by a thread that has no trees mounted.
+    Of a pipeline only the newest tree waits: with it goes what it stands on. To be made by a thread that has no
+    trees mounted.
     """
 
     def __init__(self, context: Context, remote: RemoteCache) -> None:
         self._context = context
         self._remote = remote
-        self._queue: queue.SimpleQueue[_Tree | str | None] = queue.SimpleQueue()
+        self._wake = threading.Condition()
+        self._trees: dict[str, _Tree] = {}
+        self._files: dict[str, None] = {}
+        self._finishing = False
         self._moved = Moved()
         self._sources = 0
-        self._started = time.monotonic()
         self._ended: Cancelled | None = None
         self._thread = threading.Thread(target=self._run, name="pusher", daemon=True)
         self._thread.start()
 
-    def tree(self, key: str, before: Sequence[str]) -> None:
-        """Have the tree of ``key`` put there; ``before`` are the keys of the stages before it, newest first."""
-        if self._ended is None and self._remote.writable:
-            lease = self._context.store.acquire(key)
-            if lease is not None:
-                self._queue.put(_Tree(lease, before))
+    def tree(self, planned: PlannedPipeline, number: int) -> None:
+        """Have the tree of the pipeline's ``number``-th stage put there."""
+        if self._ended is not None or not self._remote.writable:
+            return
+        lease = self._context.store.acquire(planned.stages[number].key)
+        if lease is None:
+            return
+        before = tuple(stage.key for stage in reversed(planned.stages[:number]))
+        with self._wake:
+            older = self._trees.pop(planned.name, None)
+            self._trees[planned.name] = _Tree(lease, before)
+            self._wake.notify()
+        if older is not None:
+            older.lease.close()
 
     def sources(self, checksums: Iterable[str]) -> None:
         """Have source files put there, those that are in the store."""
-        for checksum in checksums:
-            self._queue.put(checksum)
+        with self._wake:
+            self._files.update(dict.fromkeys(checksums))
+            self._wake.notify()
 
     def finish(self) -> None:
         """Wait until all is there. Raises Cancelled where this attempt was superseded."""
-        self._queue.put(None)
+        with self._wake:
+            self._finishing = True
+            self._wake.notify()
         self._thread.join()
         if self._moved.objects or self._sources:
             self._context.emit(Pushed(self._moved.objects, self._sources, self._moved.size))
@@ -113,7 +129,7 @@ class Pusher:
         # Without root there are no trees, either.
         with contextlib.suppress(OSError):
             enter_private_namespace()
-        while (item := self._queue.get()) is not None:
+        while (item := self._next()) is not None:
             try:
                 if self._ended is None:
                     self._push(item)
@@ -125,6 +141,18 @@ class Pusher:
             finally:
                 if isinstance(item, _Tree):
                     item.lease.close()
+
+    def _next(self) -> _Tree | str | None:
+        """Return what is to go there next; None at the end."""
+        with self._wake:
+            self._wake.wait_for(lambda: self._trees or self._files or self._finishing)
+            if self._trees:
+                return self._trees.pop(next(iter(self._trees)))
+            if self._files:
+                checksum = next(iter(self._files))
+                del self._files[checksum]
+                return checksum
+            return None
 
     def _push(self, item: _Tree | str) -> None:
         if isinstance(item, str):
@@ -146,14 +174,8 @@ def pull_sources(context: Context, checksums: Iterable[str]) -> frozenset[str]:
         return frozenset(c for c in checksums if pull_file(remote.access, sources, scratch, c))
 
 
-def before(planned: PlannedPipeline, number: int) -> tuple[str, ...]:
-    """Return the keys of the stages before the ``number``-th one, newest first."""
-    return tuple(stage.key for stage in reversed(planned.stages[:number]))
-
-
 def push_found(pusher: Pusher, plan: Plan) -> None:
     """Have put there what the plan takes from the store, so that other machines find it as well."""
     for planned in plan.pipelines:
         if planned.first and not planned.remote:
-            last = planned.first - 1
-            pusher.tree(planned.stages[last].key, before(planned, last))
+            pusher.tree(planned, planned.first - 1)

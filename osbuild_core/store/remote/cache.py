@@ -53,10 +53,16 @@ class RemoteCache:
 
     # Looking
 
+    def refresh(self) -> None:
+        """Forget what was looked up so far, but not what was found to be damaged."""
+        with self._lock:
+            self._records.clear()
+            self._missing.clear()
+
     def has(self, key: str) -> bool:
         """Tell whether a tree can be had, as far as the records say: its own and those that it stands on.
 
-        What was not there when it was first asked for is not asked for again.
+        What was looked up is not asked for again before :meth:`refresh`.
         """
         return self._chain(key) is not None
 
@@ -88,8 +94,7 @@ class RemoteCache:
         record = None
         try:
             text = self.access.read(record_name(key), LONGEST)
-            if text is not None:
-                record = decode(text, key)
+            record = None if text is None else decode(text, key)
         except StoreError as error:
             self._trouble(error, key)
         if record is not None:
@@ -104,9 +109,18 @@ class RemoteCache:
             return
         with self._lock:
             self._bad.add(key)
-            record = self._records.pop(key, None)
+            known = self._records.pop(key, None)
         self.access.warn(f"{error.detail} (key {key[:12]}): it is not used")
-        self.access.discard([record_name(key), *([record.layer_name] if record else [])])
+        if known is None or self._reread(key) == known:
+            self.access.discard([record_name(key), *([known.layer_name] if known else [])])
+
+    def _reread(self, key: str) -> Record | None:
+        """Return the record as it is now: somebody may have put another one there."""
+        try:
+            text = self.access.read(record_name(key), LONGEST)
+            return None if text is None else decode(text, key)
+        except StoreError:
+            return None
 
     # Pulling
 
@@ -210,7 +224,7 @@ class RemoteCache:
         for number, one in enumerate((key, *before)):
             if not store.has(one):
                 continue
-            if not self.writable or self._fresh_record(one) is not None:
+            if not self.writable or self._is_there(one):
                 break
             todo.append((one, before[number:]))
         for one, older in reversed(todo):
@@ -219,20 +233,24 @@ class RemoteCache:
                 moved = Moved(moved.objects + 1, moved.size + size)
         return moved
 
-    def _fresh_record(self, key: str) -> Record | None:
-        if key in self._bad:
+    def _is_there(self, key: str) -> bool:
+        """Tell whether a tree can be had by now, with all that it stands on."""
+        with self._lock:
+            self._missing.clear()
             # What was wrong there has been removed, or cannot be.
-            with self._lock:
-                self._bad.discard(key)
-        return self.record(key)
+            self._bad.discard(key)
+        return self._chain(key) is not None
 
     def _push_one(self, key: str, older: Sequence[str]) -> int | None:
         """Put one tree there; returns the compressed size, None where there was nothing to do or it failed."""
-        lease = self._store().acquire(key)
+        lease = None if self._is_there(key) else self._store().acquire(key)
         if lease is None:
             return None
         with lease:
             try:
+                if self._records.pop(key, None) is not None:
+                    # What that one stood on was deleted, so nobody can use it.
+                    self.access.discard([record_name(key)])
                 with self._store().scratch("push") as scratch, reported("packing a layer"):
                     record = self._packed(lease, older, scratch / "layer")
                     (scratch / "record").write_bytes(encode(record))

@@ -6,7 +6,7 @@ import pytest
 
 from osbuild_core.catalog.library import Library, default_library
 from osbuild_core.engine.keys import Digests, manifest_keys
-from osbuild_core.engine.plan import checkpoints, export_targets, leaves, make_plan
+from osbuild_core.engine.plan import checkpoints, export_targets, known_pipelines, leaves, make_plan
 from osbuild_core.formats import load
 from osbuild_core.model.errors import UsageError
 
@@ -212,3 +212,32 @@ def test_a_chain_that_is_longer_than_the_stack(library):
     keys = manifest_keys(manifest, DIGESTS)
     plan = make_plan(manifest, keys, has=lambda _: False, pipelines=[f"p{count - 1}"])
     assert [p.name for p in plan.pipelines] == [f"p{n}" for n in range(count)]
+
+
+def test_the_remote_cache_is_asked_for_the_newest_only(library):
+    """What came before a tree that is to be had is not asked for, and what only it needed is not planned."""
+    manifest = load(document(), library)
+    keys = manifest_keys(manifest, DIGESTS)
+    stored, remote = {keys.stages["image"][0]}, {keys.stages["image"][1], keys.stages["build"][1]}
+    asked = []
+
+    def ask(key):
+        asked.append(key)
+        return key in remote
+
+    made = make_plan(manifest, keys, has=stored.__contains__, remote=ask, pipelines=["image"])
+    assert [(p.name, p.first, p.remote) for p in made.pipelines] == [("build", 2, True), ("image", 2, True)]
+    assert made.pipeline("image").base == keys.stages["image"][1]
+    assert made.fetches == ()
+    assert asked == [keys.stages["image"][2], keys.stages["image"][1], keys.stages["build"][1]]
+    # The store comes first.
+    made = make_plan(
+        manifest, keys, has=(stored | remote).__contains__, remote=lambda _: True, pipelines=["build"]
+    )
+    assert [p.remote for p in made.pipelines] == [False]
+
+
+def test_a_pipeline_that_is_not_there_is_refused(library):
+    with pytest.raises(UsageError) as caught:
+        known_pipelines(load(document(), library), ["image", "imge"])
+    assert caught.value.code == "usage.unknown-pipeline" and "'image'" in (caught.value.hint or "")
