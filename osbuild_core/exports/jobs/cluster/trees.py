@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from osbuild_core.engine.context import Context
 from osbuild_core.engine.record import cached_results
-from osbuild_core.engine.sharing import before
 from osbuild_core.model.errors import StoreError
 from osbuild_core.model.manifest import ORIGIN_SOURCE
 from osbuild_core.model.plan import Plan, PlannedPipeline
@@ -50,11 +49,11 @@ class Trees:
         """
         remote, store = self._remote, self._context.store
         if planned.base is not None and store.has(planned.base):
-            remote.push(planned.base, before(planned, planned.first - 1))
+            remote.push(planned.base, _before(planned, planned.first - 1))
         needed = {planned.build_key, *(key for _, key in planned.trees)}
         for other in plan.pipelines:
             if other.key in needed and other.key is not None and store.has(other.key):
-                remote.push(other.key, before(other, len(other.stages) - 1))
+                remote.push(other.key, _before(other, len(other.stages) - 1))
         for stage in planned.todo:
             for item in stage.stage.inputs:
                 for checksum in item.refs if item.origin == ORIGIN_SOURCE else ():
@@ -81,3 +80,8 @@ class Trees:
         for stage in planned.todo:
             if stage.pinned:
                 self._context.store.pin(stage.key)
+
+
+def _before(planned: PlannedPipeline, number: int) -> tuple[str, ...]:
+    """Return the keys of the stages before the ``number``-th one, newest first."""
+    return tuple(stage.key for stage in reversed(planned.stages[:number]))
