@@ -13,7 +13,7 @@ from tests.docs.shell import RUN, matches, run_page
 NOT_RUN = {"README.md": 2, "docs/ci.md": 2}
 """How many shell blocks of a page are not run; each says why on the page."""
 
-WITH_SERVICES = {"docs/ami.md", "docs/job-scripts.md"}
+WITH_SERVICES = {"docs/ami.md", "docs/cluster.md", "docs/job-scripts.md"}
 """Pages whose commands need a service; a test of their own runs them."""
 
 SESSIONS = [

@@ -9,7 +9,7 @@ from typing import Any
 
 from osbuild_core.engine.context import Context
 from osbuild_core.engine.failure import FAILURES, cancelled, failure_of
-from osbuild_core.exports.jobs.cluster.folder import RunFolder, check_directory
+from osbuild_core.exports.jobs.cluster.folder import RunFolder, check_directory, remove_old
 from osbuild_core.exports.jobs.cluster.jobrun import JobRun
 from osbuild_core.exports.jobs.cluster.scheduler import Request, Scheduler
 from osbuild_core.exports.jobs.cluster.settings import ClusterSettings
@@ -42,6 +42,7 @@ class Cluster:
     def __enter__(self) -> Cluster:
         self.scheduler.check()
         check_directory(self.settings.directory)
+        remove_old(self.settings.directory)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -17,6 +17,9 @@ from osbuild_core.exports.jobs.cluster.script import ALIVE, CANCELLED, MANIFEST
 from osbuild_core.exports.jobs.planned.steps import plain
 from osbuild_core.model.errors import UsageError
 
+OLD_SECONDS = 14 * 86400.0
+"""After two weeks nobody looks for the log of a job any more, and no job waits in its queue."""
+
 
 def check_directory(directory: Path) -> None:
     """Make ``directory``, for the directories of runs, in one that is there.
@@ -43,6 +46,15 @@ def _unusable(directory: Path, error: OSError) -> UsageError:
         code="cluster.directory",
         hint="name one that this machine and all nodes share, and that we may write to",
     )
+
+
+def remove_old(directory: Path, seconds: float = OLD_SECONDS) -> None:
+    """Remove what runs have left that showed no sign of life for so long: those that were killed, and logs."""
+    with contextlib.suppress(OSError):
+        for path in directory.iterdir():
+            with contextlib.suppress(OSError):
+                if time.time() - (path / ALIVE).stat().st_mtime > seconds:
+                    shutil.rmtree(path, ignore_errors=True)
 
 
 class RunFolder:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from osbuild_core.exports.jobs.cluster.folder import RunFolder, check_directory
+from osbuild_core.exports.jobs.cluster.folder import RunFolder, check_directory, remove_old
 from osbuild_core.exports.jobs.cluster.follow import Follower, last_words
 from osbuild_core.exports.jobs.cluster.scheduler import Fate, Request, Seen
 from osbuild_core.exports.jobs.cluster.script import job_script
@@ -256,3 +256,15 @@ def test_the_directory_of_a_run(tmp_path: Path) -> None:
     assert folder.job("a b").name == "1-a-b" and folder.job("a b").name == "2-a-b"
     folder.close(remove=True)
     assert list(runs.parent.iterdir()) == []
+
+
+def test_old_runs_are_removed(tmp_path: Path) -> None:
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "alive").touch()
+    (tmp_path / "other").mkdir()
+    long_ago = time.time() - 15 * 86400
+    os.utime(tmp_path / "old/alive", (long_ago, long_ago))
+    remove_old(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "other"]
+    remove_old(tmp_path / "none")
