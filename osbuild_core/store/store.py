@@ -155,6 +155,7 @@ class Store:
         *,
         take_over: bool = False,
         plain: bool = False,
+        bare: bool = False,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> Work:
         """Start a tree on that of ``base`` (None: an empty one). The lease is the work's from here on.
@@ -163,6 +164,7 @@ class Store:
         committed by this Store and not yet synced, nobody pinned or holds it, nothing lies on it. The base is
         no object any more then, not even when the work is aborted. ``plain`` makes a whole copy, on which an
         overlay file system may put its own upper directories; what follows on a plain tree is plain as well.
+        ``bare``: where the tree is to be an overlay layer, the caller writes that, see :attr:`Work.bare`.
         Raises StoreError, and Cancelled when ``cancelled()`` turns true while something is copied.
         """
         from osbuild_core.store.work import Work, begin_taking_over
@@ -188,7 +190,7 @@ class Store:
         try:
             with reported("beginning a tree"):
                 if kind.backend == "overlay":
-                    work.stack()
+                    work.stack(bare=bare)
                 else:
                     work.copy(cancelled)
         except BaseException:

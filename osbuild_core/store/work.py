@@ -29,9 +29,9 @@ class Kind(NamedTuple):
 class Work:
     """A context manager; leaving it without :meth:`commit` throws everything away.
 
-    ``tree`` is the writable tree, ``directory / "scratch"`` a name that is free for whatever goes with the
-    stage, ``log`` where its output is to be written. All of it is used by one thread: the one that began it,
-    in its mount namespace.
+    ``tree`` is the writable tree, or with ``bare`` the overlay layer without what it lies on;
+    ``directory / "scratch"`` is a name that is free for whatever goes with the stage, ``log`` where its output is to
+    be written. All of it is used by one thread: the one that began it, in its mount namespace.
     """
 
     def __init__(self, surroundings: Surroundings, key: str, kind: Kind, base: Lease | None) -> None:
@@ -42,6 +42,7 @@ class Work:
         self._mounted = False
         self._watch: int | None = None
         self._done = False
+        self.bare = False
         self.on_commit: Callable[[ObjectInfo, bool], None] = lambda _info, _ours: None
         self.key = key
         self.directory = self._entry.path
@@ -66,8 +67,8 @@ class Work:
     def _work(self) -> Path:
         return self.directory / "work"
 
-    def stack(self) -> None:
-        """Start from a new layer on the base."""
+    def stack(self, *, bare: bool = False) -> None:
+        """Start from a new layer on the base; a ``bare`` one is the tree itself, for whoever writes layers."""
         self._layer.mkdir()
         if self._base is None:
             self._layer.chmod(0o755)
@@ -76,7 +77,11 @@ class Work:
 
             note_child(self._base)
             seed_root(str(self._layer), str(self._base.info.layer))
-        self._mount_layer()
+        self.bare = bare
+        if bare:
+            self.tree = self._layer
+        else:
+            self._mount_layer()
 
     def copy(self, cancelled: Callable[[], bool]) -> None:
         """Start from a whole copy of the base. Raises Cancelled when ``cancelled()`` turns true."""
@@ -155,15 +160,18 @@ class Work:
         flags: bool = True,
         tree: str | None = None,
         stands_for: str | None = None,
+        flagged: bool = False,
     ) -> Lease:
         """Commit, and go on holding the object, so that nobody evicts it before it is used.
 
-        ``flags`` is as in :meth:`commit`, ``tree`` and ``stands_for`` as in :class:`ObjectInfo`.
+        ``flags`` is as in :meth:`commit`, ``tree`` and ``stands_for`` as in :class:`ObjectInfo`; ``flagged`` says
+        that a bare layer has immutable or append-only files.
         """
         with reported("committing a tree"):
             # Nobody waits for what is in the scratch directory, but a mount in it would hold the tree.
             self._unmount()
-            info = replace(self._finish(document, source_epoch, flags), tree=tree, stands_for=stands_for)
+            info = self._finish(document, source_epoch, flags)
+            info = replace(info, tree=tree, stands_for=stands_for, flagged=info.flagged or flagged)
             # A commit that failed may have left one.
             with suppress(FileNotFoundError):
                 os.unlink(self._object / objects.FILE)

@@ -84,7 +84,7 @@ def between(old: str, new: str, *, flags: bool) -> Changes:
         (changes.gone if difference.kind == "removed" else changes.there).add(path)
     if flags:
         changes.there.update(_other_flags(old, new))
-    _split_groups(old, new, changes)
+    _add_regrouped(old, new, changes)
     # Of what is gone as a whole the top says it all; what is in the place of a directory says it as well.
     changes.gone = {path for path in changes.gone if _stands(new, path.rpartition("/")[0])}
     return changes.complete()
@@ -145,24 +145,25 @@ def _close_groups(tree: str, changes: Changes) -> None:
         )
 
 
-def _split_groups(old: str, new: str, changes: Changes) -> None:
-    """Add the names of hard-linked files that share their file with others than before.
+def _add_regrouped(old: str, new: str, changes: Changes) -> None:
+    """Add the names of hard-linked files that share their file with other names than before.
 
-    Names that were only taken from a group say nothing about those that are left.
+    Those that only lost a name as well: it is their link count that changed.
     """
-    before = {path: status for path, status in _files(old, _below(old, "")) if status.st_nlink > 1}
-    groups: dict[_File, list[str]] = {}
+    before: dict[str, _File] = {}
+    groups_before: dict[_File, set[str]] = {}
+    for path, status in _files(old, _below(old, "")):
+        if status.st_nlink > 1:
+            before[path] = _file(status)
+            groups_before.setdefault(_file(status), set()).add(path)
+    groups: dict[_File, set[str]] = {}
     for path, status in _files(new, _below(new, "")):
         if status.st_nlink > 1 or path in before:
-            groups.setdefault(_file(status), []).append(path)
-    claimed: set[_File] = set()
+            groups.setdefault(_file(status), set()).add(path)
     for paths in groups.values():
-        origins = {_file(before[path]) if path in before else None for path in paths}
-        (origin,) = origins if len(origins) == 1 else (None,)
-        if origin is None or origin in claimed or not changes.there.isdisjoint(paths):
+        origin = before.get(next(iter(paths)))
+        if origin is None or groups_before[origin] != paths or not changes.there.isdisjoint(paths):
             changes.there.update(paths)
-        else:
-            claimed.add(origin)
 
 
 def _other_flags(old: str, new: str) -> Iterator[str]:

@@ -20,6 +20,7 @@ from osbuild_core.store import inodeflags
 
 BLOCK = 512
 CHUNK = 1 << 20
+OVERLAY = "trusted.overlay."
 GONE = ".wh."
 OPAQUE = ".wh..wh..opq"
 

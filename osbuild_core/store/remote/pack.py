@@ -6,24 +6,31 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from osbuild_core.store import inodeflags
 from osbuild_core.store.remote.changes import Changes
-from osbuild_core.store.remote.member import CHUNK, Member, Segments, kind_of
+from osbuild_core.store.remote.member import CHUNK, OVERLAY, Member, Segments, kind_of
 from osbuild_core.store.remote.tarwriter import stored_size, write_end, write_member, write_padding
+
+
+class Oddities(NamedTuple):
+    """What an overlay takes for its own: ``plain``, a device that no overlay makes; ``nested``, attributes that it
+    makes under another name."""
+
+    plain: bool
+    nested: bool
 
 
 def pack(
     tree: str, changes: Changes, out: BinaryIO, *, flags: bool, check: Callable[[], None] = lambda: None
-) -> bool:
+) -> Oddities:
     """Write ``changes`` of ``tree``; with ``flags`` there may be immutable or append-only files.
 
-    ``check`` is called now and then, and may raise. Tells whether there is something in it that no overlay takes
-    (a character device 0:0). Raises OSError.
+    ``check`` is called now and then, and may raise. Raises OSError.
     """
     first_names: dict[tuple[int, int], str] = {}
-    plain = False
+    plain = nested = False
     for path, there in changes.ordered():
         check()
         if not there:
@@ -39,13 +46,14 @@ def pack(
             first_names[file] = path
         member = _member(tree, path, status, flags)
         plain = plain or (member.kind == "character" and member.device == 0)
+        nested = nested or any(name.startswith(OVERLAY) for name in member.xattrs)
         write_member(out, member)
         if member.kind == "file":
             _write_data(f"{tree}/{path}", member, out, check)
         if path in changes.opaque:
             write_member(out, Member(path, "opaque"))
     write_end(out)
-    return plain
+    return Oddities(plain, nested)
 
 
 def _member(tree: str, path: str, status: os.stat_result, flags: bool) -> Member:

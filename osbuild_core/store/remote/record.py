@@ -22,7 +22,8 @@ class Record:
     ``parent_tree`` the one that the layer lies on; ``parent`` None: the layer is a whole tree.
 
     ``layer`` is the SHA-256 of the compressed tar, ``size`` its length and ``unpacked`` the tar's, in bytes.
-    ``plain`` trees are never stacked on.
+    ``plain`` trees are never stacked on. ``flagged`` ones may have immutable or append-only files, ``nested`` ones
+    have attributes that an overlay would take for its own.
     """
 
     key: str
@@ -35,6 +36,7 @@ class Record:
     unpacked: int
     plain: bool = False
     flagged: bool = False
+    nested: bool = False
 
     @property
     def layer_name(self) -> str:
@@ -90,4 +92,5 @@ def _valid(record: Record, key: str) -> bool:
         )
         and isinstance(record.plain, bool)
         and isinstance(record.flagged, bool)
+        and isinstance(record.nested, bool)
     )

@@ -12,18 +12,28 @@ from osbuild_core.store.remote.member import Member, damaged
 from osbuild_core.store.remote.tarreader import Reader
 from osbuild_core.store.removal import remove_tree
 
+_OPAQUE = "trusted.overlay.opaque"
 _LABEL = "security.selinux"
 
 
-def unpack(reader: Reader, tree: str, *, flags: bool, check: Callable[[], None] = lambda: None) -> None:
+def unpack(
+    reader: Reader,
+    tree: str,
+    *,
+    flags: bool,
+    layer: bool = False,
+    check: Callable[[], None] = lambda: None,
+) -> None:
     """Apply the members that ``reader`` yields to ``tree``, which nobody else changes meanwhile.
 
-    With ``flags`` the tree may have immutable or append-only files. ``check`` is called now and then, and may
-    raise. Raises StoreError (``remote.damaged``) for members that cannot be, OSError for what is refused.
+    With ``flags`` the tree may have immutable or append-only files. With ``layer`` it is a layer of an overlay,
+    not mounted, in which what is gone is a whiteout; members have no attributes of overlays then. ``check`` is
+    called now and then, and may raise. Raises StoreError (``remote.damaged``) for members that cannot be, OSError
+    for what is refused.
     """
     fd = os.open(tree, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        unpacking = _Unpacking(f"/proc/self/fd/{fd}", flags)
+        unpacking = (_LayerUnpacking if layer else _Unpacking)(f"/proc/self/fd/{fd}", flags)
         for member in reader:
             check()
             unpacking.apply(member, reader, check)
@@ -34,6 +44,8 @@ def unpack(reader: Reader, tree: str, *, flags: bool, check: Callable[[], None] 
 
 class _Unpacking:
     """Each thing's directory comes before it and is a real one, so no link on the way leads anywhere."""
+
+    _kept: frozenset[str] = frozenset()
 
     def __init__(self, root: str, flags: bool) -> None:
         self._root = root
@@ -58,7 +70,7 @@ class _Unpacking:
         if not member.path:
             raise damaged("its root is no directory")
         if member.kind == "gone":
-            remove_tree(path)
+            self._take_away(path)
             return
         if os.path.lexists(path):
             remove_tree(path)
@@ -80,13 +92,19 @@ class _Unpacking:
         except FileNotFoundError:
             mode = 0
         if mode and not stat.S_ISDIR(mode):
-            remove_tree(path)
-            mode = 0
-        if not mode:
+            self._replace_by_directory(path)
+        elif not mode:
             os.mkdir(path, 0o700)
         elif self._flags:
             inodeflags.clear(path + "/.")
         self._directories[member.path] = member
+
+    def _take_away(self, path: str) -> None:
+        remove_tree(path)
+
+    def _replace_by_directory(self, path: str) -> None:
+        remove_tree(path)
+        os.mkdir(path, 0o700)
 
     def _empty(self, name: str, path: str) -> None:
         if name not in self._directories:
@@ -140,14 +158,32 @@ class _Unpacking:
         for name, member in reversed(self._directories.items()):
             self._finish_directory(f"{self._root}/{name}/.", member)
 
-    @staticmethod
-    def _finish_directory(path: str, member: Member) -> None:
+    def _finish_directory(self, path: str, member: Member) -> None:
         os.chown(path, member.uid, member.gid)
         os.chmod(path, member.mode)
-        _set_attributes(path, member.xattrs)
+        _set_attributes(path, member.xattrs, self._kept)
         os.utime(path, ns=(member.mtime, member.mtime))
         if member.flags:
             inodeflags.write(path, member.flags)
+
+
+class _LayerUnpacking(_Unpacking):
+    """Writes what overlayfs would have written, with whole files only."""
+
+    _kept = frozenset({_OPAQUE})
+
+    def _take_away(self, path: str) -> None:
+        remove_tree(path)
+        os.mknod(path, stat.S_IFCHR, 0)
+
+    def _replace_by_directory(self, path: str) -> None:
+        # What is replaced hides what lies below, and so has the directory.
+        super()._replace_by_directory(path)
+        os.setxattr(path, _OPAQUE, b"y")
+
+    def _empty(self, name: str, path: str) -> None:
+        super()._empty(name, path)
+        os.setxattr(path, _OPAQUE, b"y")
 
 
 def _write(fd: int, data: bytes) -> None:
@@ -176,11 +212,13 @@ def _names(target: int | str) -> Iterable[str]:
     return os.listxattr(target) if isinstance(target, int) else os.listxattr(target, follow_symlinks=False)
 
 
-def _set_attributes(target: int | str, wanted: Mapping[str, bytes]) -> None:
+def _set_attributes(
+    target: int | str, wanted: Mapping[str, bytes], kept: frozenset[str] = frozenset()
+) -> None:
     """Give a file exactly these attributes: it may have got others from its directory, or had some before."""
     follow = {} if isinstance(target, int) else {"follow_symlinks": False}
     for name in _names(target):
-        if name not in wanted:
+        if name not in wanted and name not in kept:
             try:
                 os.removexattr(target, name, **follow)
             except OSError as error:

@@ -160,7 +160,7 @@ def test_a_tree_is_the_same_elsewhere_and_for_python(tmp_path: Path):
     (tree / "a/.wh.file").write_text("no whiteout")
     os.link(tree / "a/b/file", tree / "link")
     out = io.BytesIO()
-    assert not pack(str(tree), everything(str(tree)), out, flags=False)
+    assert not any(pack(str(tree), everything(str(tree)), out, flags=False))
     out.seek(0)
     unpack(Reader(out), str(other), flags=False)
     assert (other / "a/.wh.file").read_text() == "no whiteout"
