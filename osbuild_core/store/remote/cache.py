@@ -192,7 +192,9 @@ class RemoteCache:
                     self._unpack_layer(record, str(work.tree), flags, layer=work.bare)
                     flags = flags or record.flagged
                 flagged = any(one.flagged for one in records)
-                return work.commit_held(record.document, tree=record.tree, flagged=flagged)
+                return work.commit_held(
+                    record.document, tree=record.tree, flagged=flagged, flags=not work.bare
+                )
         except StoreError as error:
             if base is not None:
                 base.close()
