@@ -1,0 +1,171 @@
+"""org.osbuild.deb-repository: what it writes is what apt reads."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import lzma
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from debian.deb822 import Deb822, Packages, Release
+
+from . import debs
+from .raw import run_raw
+
+EPOCH = 1_700_000_000
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("debs")
+    debs.build(folder, "hello", {"Section": "misc", "Depends": "greet (>= 1)"}, files={"usr/bin/hello": "hi"})
+    debs.build(folder, "greet", {"Architecture": "all"}, files={"usr/share/greet/a b": "x"})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def places(packages: Path) -> dict[str, str]:
+    return {path.name: f"pool/main/p/{name_of(path)}.deb" for path in packages.iterdir()}
+
+
+def name_of(path: Path) -> str:
+    shown = subprocess.run(
+        ["dpkg-deb", "-f", str(path), "Package"], capture_output=True, text=True, check=True
+    )
+    return shown.stdout.strip()
+
+
+def make(tree: Path, packages: Path, options: dict[str, Any]) -> None:
+    ended = run_raw(
+        "deb-repository", tree, {"suite": "test", **options}, files={"packages": packages}, epoch=EPOCH
+    )
+    assert ended.status == 0, ended.log
+
+
+def snapshot(tree: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(tree)): p.read_bytes() for p in sorted(tree.rglob("*")) if p.is_file()}
+
+
+def test_the_index_has_what_the_packages_say(tree: Path, packages: Path, places: dict[str, str]) -> None:
+    make(tree, packages, {"packages": places, "origin": "Us", "description": "a test"})
+    index = tree / f"dists/test/main/binary-{debs.NATIVE}/Packages.xz"
+    stanzas = list(Packages.iter_paragraphs(lzma.decompress(index.read_bytes()), use_apt_pkg=False))
+    assert [stanza["Package"] for stanza in stanzas] == ["greet", "hello"]
+    hello = stanzas[1]
+    assert hello["Depends"] == "greet (>= 1)"
+    assert hello["Description"] == "test package hello\n with a second line"
+    for stanza in stanzas:
+        name = f"sha256:{stanza['SHA256']}"
+        assert places[name] == stanza["Filename"]
+        assert int(stanza["Size"]) == (packages / name).stat().st_size
+    assert not list(tree.rglob("*.deb"))
+    release = Deb822((tree / "dists/test/Release").read_text())
+    assert release["Date"] == "Tue, 14 Nov 2023 22:13:20 UTC"
+    assert (release["Origin"], release["Suite"], release["Codename"]) == ("Us", "test", "test")
+    assert release["Architectures"] == debs.NATIVE
+
+
+def test_every_file_is_in_release_and_by_its_checksum(
+    tree: Path, packages: Path, places: dict[str, str]
+) -> None:
+    make(tree, packages, {"packages": places})
+    suite = tree / "dists/test"
+    listed = {one["name"]: one for one in Release((suite / "Release").read_text())["SHA256"]}
+    for path in suite.rglob("*"):
+        if path.is_file() and path.name != "Release" and "by-hash" not in path.parts:
+            data, entry = path.read_bytes(), listed[str(path.relative_to(suite))]
+            assert entry["sha256"] == hashlib.sha256(data).hexdigest()
+            assert int(entry["size"]) == len(data)
+            assert (path.parent / "by-hash/SHA256" / entry["sha256"]).samefile(path)
+    # apt asks for what it would be without packing.
+    assert f"main/binary-{debs.NATIVE}/Packages" in listed
+
+
+def test_contents(tree: Path, packages: Path, places: dict[str, str]) -> None:
+    make(tree, packages, {"packages": places})
+    text = gzip.decompress((tree / f"dists/test/main/Contents-{debs.NATIVE}.gz").read_bytes()).decode()
+    assert [line.split("  ")[0] for line in text.splitlines()] == ["usr/bin/hello", "usr/share/greet/a b"]
+    assert text.splitlines()[0].endswith(" misc/hello")
+    make(tree, packages, {"packages": places, "contents": False, "path": "/bare"})
+    assert not list((tree / "bare").rglob("Contents*"))
+
+
+def test_the_same_packages_give_the_same_bytes(
+    tmp_path: Path, packages: Path, places: dict[str, str]
+) -> None:
+    shots = []
+    for number in range(2):
+        tree = tmp_path / f"tree{number}"
+        tree.mkdir()
+        for path in packages.iterdir():
+            os.utime(path, (number, number))
+        make(tree, packages, {"packages": places})
+        shots.append(snapshot(tree))
+    assert shots[0] == shots[1]
+
+
+def test_apt_takes_the_packages(tree: Path, packages: Path, places: dict[str, str], tmp_path: Path) -> None:
+    make(tree, packages, {"packages": places, "copy_packages": True})
+    state = tmp_path / "apt"
+    for name in ("lists/partial", "cache/archives/partial"):
+        (state / name).mkdir(parents=True)
+    (state / "status").touch()
+    (state / "sources.list").write_text(f"deb [trusted=yes] file://{tree} test main\n")
+    options = {
+        "Dir::State": state,
+        "Dir::State::status": state / "status",
+        "Dir::Cache": state / "cache",
+        "Dir::Etc::sourcelist": state / "sources.list",
+        "Dir::Etc::sourceparts": "/dev/null",
+        "APT::Sandbox::User": "root",
+        "Debug::NoLocking": "true",
+    }
+    arguments = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+    subprocess.run(["apt-get", *arguments, "-q", "update"], check=True, capture_output=True)
+    done = subprocess.run(
+        ["apt-get", *arguments, "-q", "download", "hello", "greet"],
+        check=True,
+        capture_output=True,
+        cwd=state,
+    )
+    assert b"E:" not in done.stderr
+    downloaded = {f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" for path in state.glob("*.deb")}
+    assert downloaded == set(places)
+    shown = subprocess.run(
+        ["apt-get", *arguments, "--print-uris", "-qq", "install", "hello"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert "greet" in shown
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"packages": {}}, "no place below pool/COMPONENT"),
+        ({"architectures": ["m68k"]}, "which is not among architectures"),
+    ],
+)
+def test_what_cannot_be(
+    tree: Path, packages: Path, places: dict[str, str], options: dict[str, Any], reason: str
+) -> None:
+    ended = run_raw(
+        "deb-repository", tree, {"suite": "t", "packages": places, **options}, files={"packages": packages}
+    )
+    assert ended.status == 1
+    assert reason in ended.log
+
+
+def test_a_file_that_is_no_package(tree: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "bad"
+    folder.mkdir()
+    (folder / "x").write_text("no package")
+    options = {"suite": "t", "packages": {"x": "pool/main/x.deb"}}
+    ended = run_raw("deb-repository", tree, options, files={"packages": folder})
+    assert ended.status == 1
+    assert "not a Debian package" in ended.log

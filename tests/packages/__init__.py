@@ -1,0 +1,1 @@
+"""Packages and archives that tests make for themselves, with the programs that make real ones."""

@@ -1,0 +1,130 @@
+"""Small RPM packages, made by the real rpmbuild, and repositories of them."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+BUILT = 1_600_000_000
+"""When all packages were built, in seconds since 1970."""
+
+
+@dataclass(frozen=True)
+class Rpm:
+    """One binary package. ``source`` is the name of its source package, by default its own."""
+
+    name: str
+    version: str = "1.0"
+    release: str = "1"
+    arch: str = "x86_64"
+    source: str | None = None
+    requires: tuple[str, ...] = ()
+    provides: tuple[str, ...] = ()
+    recommends: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def filename(self) -> str:
+        return f"{self.name}-{self.version}-{self.release}.{self.arch}.rpm"
+
+
+def build(folder: Path, packages: Iterable[Rpm], *, sources: bool = False) -> Path:
+    """Build ``packages`` into ``folder``, with ``sources`` their source packages as well; return the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    work = folder / ".work"
+    work.mkdir(exist_ok=True)
+
+    def of(rpm: Rpm) -> tuple[str, str, str, str]:
+        return (rpm.source or rpm.name, rpm.version, rpm.release, rpm.arch)
+
+    for key, group in itertools.groupby(sorted(packages, key=of), of):
+        _build_one(folder, work, key, list(group), sources)
+    return folder
+
+
+def repository(
+    folder: Path, packages: Iterable[Rpm], *, sources: bool = False, revision: int | None = None
+) -> Path:
+    """Build ``packages`` and make ``folder`` a repository of them."""
+    build(folder, packages, sources=sources)
+    index(folder, revision)
+    return folder
+
+
+def index(folder: Path, revision: int | None = None) -> None:
+    """Write the metadata of the repository ``folder`` with createrepo_c."""
+    command = ["createrepo_c", "--quiet", "--no-database", "--excludes", ".work/*"]
+    if revision is not None:
+        command += ["--revision", str(revision)]
+    subprocess.run([*command, str(folder)], check=True)
+
+
+def _build_one(
+    folder: Path, work: Path, key: tuple[str, str, str, str], group: list[Rpm], sources: bool
+) -> None:
+    source, version, release, arch = key
+    spec = work / f"{source}.spec"
+    spec.write_text(_spec(source, version, release, arch, group))
+    command = ["rpmbuild", "-ba" if sources else "-bb", "--quiet", "--target", arch, "--nodeps"]
+    settings = {
+        "_topdir": str(work / "top"),
+        "_rpmdir": str(folder),
+        "_srcrpmdir": str(folder),
+        "_build_name_fmt": "%%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm",
+        "_buildhost": "localhost",
+        "use_source_date_epoch_as_buildtime": "1",
+        "debug_package": "%{nil}",
+        "__os_install_post": "%{nil}",
+        "_build_id_links": "none",
+    }
+    for name, value in settings.items():
+        command += ["--define", f"{name} {value}"]
+    done = subprocess.run(
+        [*command, str(spec)],
+        env={"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "SOURCE_DATE_EPOCH": str(BUILT), "HOME": str(work)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+
+
+def _spec(source: str, version: str, release: str, arch: str, group: list[Rpm]) -> str:
+    lines = [
+        *(f"Name: {source}", f"Version: {version}", f"Release: {release}", f"Summary: test {source}"),
+        *("License: MIT", "AutoReqProv: no"),
+    ]
+    if arch == "noarch":
+        lines.append("BuildArch: noarch")
+    own = [rpm for rpm in group if rpm.name == source]
+    for rpm in own:
+        lines += _relations(rpm)
+    lines += ["%description", f"The test package {source}."]
+    for rpm in group:
+        if rpm.name != source:
+            lines += [
+                f"%package -n {rpm.name}",
+                f"Summary: test {rpm.name}",
+                "AutoReqProv: no",
+                *_relations(rpm),
+            ]
+            lines += [f"%description -n {rpm.name}", f"The test package {rpm.name}."]
+    lines.append("%install")
+    for rpm in group:
+        for path, text in rpm.files.items():
+            lines += [
+                f'mkdir -p "$(dirname "%{{buildroot}}{path}")"',
+                f"echo '{text}' > \"%{{buildroot}}{path}\"",
+            ]
+    for rpm in group:
+        lines += ["%files" if rpm.name == source else f"%files -n {rpm.name}", *rpm.files]
+    return "\n".join(lines) + "\n"
+
+
+def _relations(rpm: Rpm) -> list[str]:
+    lines = [f"Requires: {one}" for one in rpm.requires]
+    lines += [f"Provides: {one}" for one in rpm.provides]
+    return lines + [f"Recommends: {one}" for one in rpm.recommends]
