@@ -16,6 +16,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from osbuild_core.model.errors import ResolveError
@@ -101,6 +102,37 @@ class Apt:
             raise complaints.of_solver(done.stdout, done.stderr, wanted)
         lines = (_URI_LINE.fullmatch(line) for line in done.stdout.splitlines())
         return [self._package(match, wanted) for match in lines if match]
+
+    def download(self, wanted: PackageSet) -> list[Package]:
+        """Return the packages that ``wanted`` includes, without those that they need.
+
+        Raises ResolveError ``resolve.package`` for a name that no index has.
+        """
+        if not wanted.include:
+            return []
+        self._exclude(())
+        done = self._run("apt-get", "-q", "--print-uris", "download", *wanted.include)
+        unknown = complaints.unknown_packages(done.stderr)
+        if unknown:
+            raise complaints.of_unknown(unknown, self._names(), wanted)
+        if done.returncode:
+            raise complaints.of_solver(done.stdout, done.stderr, wanted)
+        lines = (_URI_LINE.fullmatch(line) for line in done.stdout.splitlines())
+        return [self._package(match, wanted) for match in lines if match]
+
+    def available(self) -> list[str]:
+        """Return the names of the packages that the indexes have, in order."""
+        shown = self._run("apt-cache", "dumpavail").stdout
+        return sorted(set(re.findall(r"^Package: (\S+)$", shown, re.MULTILINE)))
+
+    def date(self) -> int:
+        """Return when the newest of the indexes was made (seconds since 1970), 0 where none says so."""
+        newest = 0.0
+        for file in (self.directory / "lists").glob("*Release"):
+            match = re.search(r"^Date: (.+)$", file.read_text(errors="replace"), re.MULTILINE)
+            with contextlib.suppress(ValueError, TypeError, AttributeError):
+                newest = max(newest, parsedate_to_datetime(match[1]).timestamp())  # type: ignore[index]
+        return int(newest)
 
     def status_of(self, packages: Sequence[Package]) -> str:
         """Return a dpkg status file in which ``packages`` are installed."""

@@ -49,7 +49,8 @@ class ComposeSettings:
     (None: the user's); it is used on the host and goes nowhere; without it nothing is signed.
     ``allowed_sources`` are prefixes of URLs and paths from which packages may come (None: every address that is
     not private, and no path). ``apt_keyrings`` maps prefixes of archive addresses to keyrings; an archive without
-    one has to be signed by a key that the machine trusts. ``state_dir`` keeps indexes of package archives.
+    one has to be signed by a key that the machine trusts, one with None need not be signed. ``state_dir`` keeps
+    indexes of package archives.
     """
 
     store: Path = Path(".osbuild")
@@ -63,7 +64,7 @@ class ComposeSettings:
     signing_key: str | None = None
     gnupg_home: Path | None = None
     allowed_sources: tuple[str, ...] | None = None
-    apt_keyrings: Mapping[str, Path] = field(default_factory=dict)
+    apt_keyrings: Mapping[str, Path | None] = field(default_factory=dict)
     release_name: str = "odcs"
     release_version: str = "1"
     state_dir: Path | None = None

@@ -2,44 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from osbuild_core.exports.compose import debian
+from osbuild_core.exports.compose import place as places
 from osbuild_core.exports.compose.configuration import ComposeSettings
 from osbuild_core.exports.compose.errors import ComposeError
+from osbuild_core.exports.compose.journal import Journal
+from osbuild_core.exports.compose.lock import Lock, from_json
+from osbuild_core.exports.compose.place import Place, remove
 from osbuild_core.exports.compose.request import ComposeRequest
+from osbuild_core.exports.compose.vocabulary import SourceType
+from osbuild_core.model.errors import OsbuildError
+
+__all__ = ["Place", "Result", "generate", "remove", "resolve"]
 
 Log = Callable[[str], None]
 """Gets one line about what is going on."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a compose goes: ``target_dir/odcs-<id>``. ``url`` is that of ``target_dir`` (None: a ``file:`` URL).
-
-    ``id`` is the number of the compose.
-    """
-
-    target_dir: Path
-    id: int
-    url: str | None = None
-
-    @property
-    def name(self) -> str:
-        return f"odcs-{self.id}"
-
-    @property
-    def directory(self) -> Path:
-        return self.target_dir / self.name
-
-
-@dataclass(frozen=True, slots=True)
 class Result:
     """A compose that is there. Paths are relative to the target directory, empty where there is no such thing.
 
-    ``locked`` is JSON: all that it takes to make the same content again; ``manifest`` the manifest of the engine.
+    ``locked`` is JSON: all that it takes to make the same content again, the engine's manifest in it.
     ``pungi_compose_id`` is the id in its metadata, ``packages`` the number of packages in it.
     """
 
@@ -56,9 +46,16 @@ class Result:
 def resolve(request: ComposeRequest, settings: ComposeSettings, log: Log | None = None) -> ComposeRequest:
     """Return the request with its source made exact and ``koji_event`` set, as the decision on reuse needs it.
 
-    Reads metadata of repositories from the network. Raises ComposeError.
+    Reads metadata of repositories from the network. A ``koji_event`` that it has stays. Raises ComposeError.
     """
-    raise ComposeError("not there yet", code="compose.unsupported")
+    if request.koji_event is not None:
+        return request
+    try:
+        return dataclasses.replace(request, koji_event=_revision(request, settings))
+    except ComposeError:
+        raise
+    except OsbuildError as error:
+        raise _of(error) from error
 
 
 def generate(
@@ -73,12 +70,87 @@ def generate(
     """Make the compose of a resolved request in ``place``; it appears there whole or, but for its logs, not at all.
 
     ``locked`` is that of an earlier :class:`Result`: the same packages again. What happens is written to
-    ``pungi-stdout.log``, why it failed to ``pungi-stderr.log`` in the directory, and to ``log``. ``cancelled`` is
-    asked now and then. Needs root, as the engine does. Raises ComposeError.
+    ``pungi-stdout.log`` and ``pungi-stderr.log`` in the directory, and to ``log``. ``cancelled`` is asked now and
+    then. Needs root, as the engine does. Raises ComposeError.
     """
+    with places.claimed(place) as work, Journal(place.directory, log) as journal:
+        try:
+            lock = from_json(locked) if locked is not None else make_lock(request, settings, journal.say)
+            _check_revision(request, lock, fresh=locked is None)
+            _check_cancelled(cancelled)
+            result = _make(request, lock, place, settings, work, journal, cancelled)
+        except OsbuildError as error:
+            journal.fail(error.detail + (f"\nhint: {error.hint}" if error.hint else ""))
+            if isinstance(error, ComposeError):
+                raise
+            raise _of(error) from error
+        journal.say(f"compose {result.pungi_compose_id} is done: {result.packages} packages")
+    return result
+
+
+def make_lock(request: ComposeRequest, settings: ComposeSettings, say: Log) -> Lock:
+    """Choose the packages of a resolved request. Raises ComposeError, and what resolving raises."""
+    if request.source_type is SourceType.repo and debian.is_debian(request):
+        return debian.lock(request, settings, say)
     raise ComposeError("not there yet", code="compose.unsupported")
 
 
-def remove(place: Place) -> None:
-    """Remove the files of a compose and the links that lead to it; what is not there is no error."""
-    raise ComposeError("not there yet", code="compose.unsupported")
+def _revision(request: ComposeRequest, settings: ComposeSettings) -> int | None:
+    if request.source_type is SourceType.repo and debian.is_debian(request):
+        return debian.revision(request, settings)
+    return None
+
+
+def _make(
+    request: ComposeRequest,
+    lock: Lock,
+    place: Place,
+    settings: ComposeSettings,
+    work: Path,
+    journal: Journal,
+    cancelled: Callable[[], bool],
+) -> Result:
+    from osbuild_core.exports.compose.layout import lay_out
+
+    made = lay_out(request, lock, place, settings, work, journal.say, cancelled)
+    _check_cancelled(cancelled)
+    places.publish(place, work, made.compose_id)
+    return Result(
+        directory=place.directory,
+        pungi_compose_id=made.compose_id,
+        toplevel=place.name,
+        result_repo=made.result_repo,
+        result_repofile=made.result_repofile,
+        locked=lock.to_json(),
+        packages=lock.packages(),
+        arches=lock.arches,
+    )
+
+
+def _check_cancelled(cancelled: Callable[[], bool]) -> None:
+    if cancelled():
+        raise ComposeError("the compose was cancelled", code="compose.cancelled")
+
+
+def _check_revision(request: ComposeRequest, lock: Lock, *, fresh: bool) -> None:
+    """Refuse to make a compose of another revision of the source than the one that was decided on."""
+    if fresh and None not in (request.koji_event, lock.revision) and request.koji_event != lock.revision:
+        raise ComposeError(
+            f"the source is at revision {lock.revision} now, and {request.koji_event} is wanted",
+            code="compose.source",
+            hint="ask again without a revision; a renewed compose needs what the old one locked",
+            retryable=True,
+        )
+
+
+def _of(error: OsbuildError) -> ComposeError:
+    """Return an error of a part below us as one of ours."""
+    codes = {
+        "resolve.package": "compose.packages",
+        "resolve.unsolvable": "compose.dependencies",
+        "cancelled": "compose.cancelled",
+    }
+    code = codes.get(error.code, "compose.source" if error.code.startswith("resolve") else "compose.build")
+    return ComposeError(
+        error.detail, code=code, hint=error.hint, place=error.place, retryable=error.retryable
+    )

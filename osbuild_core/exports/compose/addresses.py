@@ -1,0 +1,97 @@
+"""Where packages may come from: addresses and paths are checked before anything is read from them."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from urllib.parse import unquote, urlsplit
+
+from osbuild_core.exports.compose.errors import ComposeError
+
+EVERYTHING = ("http://", "https://", "file:///", "/")
+"""For whom may read every file and reach every address anyway."""
+
+
+def check_address(address: str, allowed: tuple[str, ...] | None) -> str:
+    """Return ``address`` (URL or absolute path) as a URL, if packages may come from there.
+
+    ``allowed`` are prefixes, which end where a part of a path does. None allows http and https to hosts all of
+    whose addresses are public. Raises ComposeError ``compose.source``.
+    """
+    url = _as_url(address)
+    parts = urlsplit(url)
+    if parts.username is not None or parts.password is not None:
+        raise _refused(address, "it has a user name in it", "credentials do not belong into requests")
+    if allowed is None:
+        if parts.scheme == "file":
+            raise _refused(address, "paths are not allowed", "ask whoever runs this to allow the path")
+        _check_public(parts.hostname or "", address)
+        return url
+    candidates = [url]
+    if parts.scheme == "file":
+        # A link may lead out of what is allowed.
+        real = os.path.realpath(unquote(parts.path))
+        candidates = [real + "/" * parts.path.endswith("/")]
+        allowed = tuple(
+            os.path.realpath(p.removeprefix("file://")) for p in allowed if p.startswith(("/", "file:"))
+        )
+    if not all(any(_below(candidate, prefix) for prefix in allowed) for candidate in candidates):
+        raise _refused(address, "it is not allowed", "ask whoever runs this to allow it")
+    return url
+
+
+def check_redirect(url: str, allowed: tuple[str, ...] | None) -> None:
+    """Raise ComposeError where a server sends us somewhere that a request could not name."""
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise _refused(url, "a server redirects to it", None)
+    if allowed is not None and any(prefix in ("http://", "https://") for prefix in allowed):
+        return
+    try:
+        check_address(url, allowed)
+    except ComposeError:
+        # Mirrors are elsewhere, but never within.
+        check_address(url, None)
+
+
+def _as_url(address: str) -> str:
+    if not address.isprintable() or any(character in address for character in ' "<>\\^`{|}'):
+        raise _refused(address, "it has characters that no address has", None)
+    if address.startswith("/"):
+        return "file://" + os.path.normpath("/" + address.lstrip("/")) + "/" * address.endswith("/")
+    try:
+        parts = urlsplit(address)
+        host = parts.hostname
+        _ = parts.port
+    except ValueError:
+        raise _refused(address, "it is no URL", None) from None
+    if ".." in unquote(parts.path).split("/"):
+        raise _refused(address, "it has .. in it", None)
+    if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
+        return address
+    if parts.scheme not in ("http", "https") or not host:
+        raise _refused(address, "only http, https and file are known", None)
+    return address
+
+
+def _below(url: str, prefix: str) -> bool:
+    return url == prefix or url.startswith(prefix if prefix.endswith("/") else prefix + "/")
+
+
+def _check_public(host: str, address: str) -> None:
+    try:
+        found = socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
+    except (OSError, UnicodeError):
+        raise ComposeError(
+            f"there is no host {host!r}", code="compose.source", hint="is the address right?", retryable=True
+        ) from None
+    for *_, sockaddr in found:
+        ip = ipaddress.ip_address(str(sockaddr[0]).partition("%")[0])
+        mapped = getattr(ip, "ipv4_mapped", None)
+        if not (mapped or ip).is_global or ip.is_multicast:
+            raise _refused(address, "its host is not a public one", "ask whoever runs this to allow it")
+
+
+def _refused(address: str, reason: str, hint: str | None) -> ComposeError:
+    shown = address if address.isprintable() else repr(address)
+    return ComposeError(f"nothing is read from {shown[:200]}: {reason}", code="compose.source", hint=hint)

@@ -1,0 +1,135 @@
+"""The engine's part of a compose: its pipelines are built, its packages are in the store and get linked."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from osbuild_core.exports.compose.configuration import ComposeSettings
+from osbuild_core.exports.compose.errors import ComposeError
+from osbuild_core.exports.compose.lock import Tree
+from osbuild_core.model.errors import Path as ManifestPath
+from osbuild_core.model.errors import place_text
+
+if TYPE_CHECKING:
+    from osbuild_core.engine.session import Session
+    from osbuild_core.model.events import Event
+    from osbuild_core.model.results import RunResult
+
+_NOT_LINKABLE = (errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP)
+_ASK_SECONDS = 0.2
+
+
+@contextlib.contextmanager
+def opened(
+    settings: ComposeSettings, say: Callable[[str], None], cancelled: Callable[[], bool]
+) -> Iterator[Session]:
+    """Yield a session of the engine that ends when ``cancelled()`` turns true; events go to ``say`` as lines."""
+    from osbuild_core.engine.session import Session
+    from osbuild_core.engine.settings import Settings
+
+    options: dict[str, Any] = {"jobs": settings.jobs} if settings.jobs else {}
+    engine = Settings(store=settings.store, library=settings.library, **options)
+    with Session(engine, lambda event: _show(event, say)) as session, _watched(session, cancelled):
+        yield session
+
+
+@contextlib.contextmanager
+def _watched(session: Session, cancelled: Callable[[], bool]) -> Iterator[None]:
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(_ASK_SECONDS):
+            if cancelled():
+                session.interrupt()
+                return
+
+    thread = threading.Thread(target=watch, name="compose-cancel", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _show(event: Event, say: Callable[[str], None]) -> None:
+    """Write the events that someone who waits for a compose wants to see."""
+    from osbuild_core.model import events
+
+    match event:
+        case events.SourceStarted(type=type_, items=items):
+            say(f"fetching what is missing of {items} files ({type_})")
+        case events.PipelineFinished(result=result):
+            say(f"pipeline {result.name}: {'done' if result.success else 'failed'} in {result.seconds:.1f} s")
+        case events.StageOutput(text=text):
+            say(text.rstrip("\n"))
+        case _:
+            pass
+
+
+def build(session: Session, manifest: Mapping[str, Any], names: Sequence[str], output: Path) -> None:
+    """Fetch all of the manifest's sources and put the trees of the pipelines ``names`` into ``output``.
+
+    All source files stay held by the session. Raises ComposeError ``compose.build``, ``compose.cancelled``, and
+    what the engine raises for a machine on which nothing can be built.
+    """
+    loaded = session.load(manifest)
+    # A tree that the store has needs no packages, but the compose does.
+    check(session, session.fetch(loaded))
+    if names:
+        check(session, session.build(loaded, exports=names, output_directory=output))
+
+
+def check(session: Session, result: RunResult) -> None:
+    """Raise ComposeError for a run that did not succeed."""
+    if result.success:
+        return
+    if session.interrupted:
+        raise ComposeError("the compose was cancelled", code="compose.cancelled")
+    failures = result.failures()
+    if not failures:
+        raise ComposeError("the build failed", code="compose.build", hint="see the log")
+    what, why = failures[0]
+    place: ManifestPath = why.place
+    where = f" ({place_text(place)})" if place else ""
+    retryable = what.startswith("source ")
+    raise ComposeError(
+        f"{what}: {why.detail}{where}", code="compose.build", hint=why.hint, retryable=retryable
+    )
+
+
+def link_packages(session: Session, trees: Sequence[Tree], root: Path) -> tuple[int, int]:
+    """Put the packages of ``trees`` below ``root`` as links to the store's files; return (linked, copied)."""
+    counts = [0, 0]
+    made: set[Path] = set()
+    for tree in trees:
+        for package in tree.packages:
+            target = root / tree.path / package.path
+            if target.parent not in made:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                made.add(target.parent)
+            counts[_link(session.store.sources.file(package.checksum), target)] += 1
+    return counts[0], counts[1]
+
+
+def _link(source: Path, target: Path) -> bool:
+    """Link ``source`` to ``target``; tells whether it had to be copied."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        if os.path.samefile(source, target):
+            return False
+        raise
+    except OSError as error:
+        if error.errno not in _NOT_LINKABLE:
+            raise
+        shutil.copyfile(source, target)
+        return True
+    return False

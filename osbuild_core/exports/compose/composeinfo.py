@@ -1,0 +1,96 @@
+"""composeinfo.json and rpms.json of a compose, by productmd where it is about RPM packages."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from osbuild_core.exports.compose.configuration import ComposeSettings
+from osbuild_core.exports.compose.errors import ComposeError
+from osbuild_core.exports.compose.lock import Lock
+from osbuild_core.exports.compose.place import Place
+from osbuild_core.exports.compose.request import ComposeRequest
+
+VARIANT = "Temporary"
+_SUFFIXES = {"test": ".t", "ci": ".ci", "nightly": ".n", "production": "", "development": ".d"}
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The id of a compose and what it is made of."""
+
+    short: str
+    version: str
+    date: str
+    type: str
+    id: str
+
+
+def compose_id(request: ComposeRequest, place: Place, settings: ComposeSettings) -> Identity:
+    """Return the identity of a compose that is made today."""
+    date = time.strftime("%Y%m%d", time.gmtime())
+    type_ = request.compose_type if request.compose_type in _SUFFIXES else "test"
+    short = f"{settings.release_name}-{place.id}"
+    version = settings.release_version
+    return Identity(short, version, date, type_, f"{short}-{version}-{date}{_SUFFIXES[type_]}.0")
+
+
+def write_metadata(
+    request: ComposeRequest, lock: Lock, identity: Identity, settings: ComposeSettings, folder: Path
+) -> None:
+    """Write the metadata of a compose into ``folder``. Raises ComposeError ``compose.dependency``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if lock.kind == "debian":
+        # productmd knows no packages but RPM's.
+        document: dict[str, Any] = {
+            "compose": {"id": identity.id, "date": identity.date, "type": identity.type},
+            "packages": [
+                {"name": name, "version": version, "path": package.path, "checksum": package.checksum}
+                for tree in lock.trees
+                for package in tree.packages
+                for name, _, version in [package.nevra.partition("=")]
+            ],
+        }
+        (folder / "debs.json").write_text(json.dumps(document, indent=2) + "\n")
+        return
+    try:
+        import productmd.composeinfo
+        import productmd.rpms
+    except ImportError as error:
+        raise ComposeError(
+            "composes of RPM packages need productmd",
+            code="compose.dependency",
+            hint="pip install 'osbuild-core[rpm]'",
+        ) from error
+
+    info = productmd.composeinfo.ComposeInfo()
+    _fill(info.compose, id=identity.id, type=identity.type, date=identity.date, respin=0, label=None)
+    _fill(info.release, name=settings.release_name, short=identity.short, version=identity.version, type="ga")
+    variant = productmd.composeinfo.Variant(info)
+    _fill(variant, id=VARIANT, uid=VARIANT, name=VARIANT, type="variant", arches=set(lock.arches))
+    for arch in lock.arches:
+        variant.paths.repository[arch] = variant.paths.os_tree[arch] = f"{VARIANT}/{arch}/os"
+        variant.paths.packages[arch] = f"{VARIANT}/{arch}/os/Packages"
+        variant.paths.debug_repository[arch] = variant.paths.debug_tree[arch] = f"{VARIANT}/{arch}/debug/tree"
+        variant.paths.source_repository[arch] = variant.paths.source_tree[arch] = f"{VARIANT}/source/tree"
+    info.variants.add(variant)
+    info.dump(str(folder / "composeinfo.json"))
+
+    rpms = productmd.rpms.Rpms()
+    _fill(rpms.compose, id=identity.id, type=identity.type, date=identity.date, respin=0)
+    for tree in lock.trees:
+        # Source packages are listed with each architecture for which they were built.
+        for arch in lock.arches if tree.arch == "src" else (tree.arch,):
+            for package in tree.packages:
+                path = f"{VARIANT}/{tree.path}/{package.path}"
+                source = None if package.category == "source" else package.srpm
+                rpms.add(VARIANT, arch, package.nevra, path, package.sigkey, package.category, source)
+    rpms.dump(str(folder / "rpms.json"))
+
+
+def _fill(part: Any, **values: Any) -> None:
+    for name, value in values.items():
+        setattr(part, name, value)

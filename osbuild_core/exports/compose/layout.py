@@ -1,0 +1,99 @@
+"""Puts a compose together: trees of the engine, links to packages, metadata, signatures, as ODCS lays them out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from osbuild_core.exports.compose import building
+from osbuild_core.exports.compose.composeinfo import compose_id, write_metadata
+from osbuild_core.exports.compose.configuration import ComposeSettings
+from osbuild_core.exports.compose.debian import architecture_of
+from osbuild_core.exports.compose.lock import Lock
+from osbuild_core.exports.compose.place import COMPOSE, TREE, Place
+from osbuild_core.exports.compose.repofile import repo_file, sources_file
+from osbuild_core.exports.compose.request import ComposeRequest
+from osbuild_core.exports.compose.signing import Signer
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What was made; paths are relative to the target directory."""
+
+    compose_id: str
+    result_repo: str
+    result_repofile: str
+
+
+def lay_out(
+    request: ComposeRequest,
+    lock: Lock,
+    place: Place,
+    settings: ComposeSettings,
+    work: Path,
+    say: Say,
+    cancelled: Callable[[], bool],
+) -> Made:
+    """Make ``work/compose``. Raises ComposeError."""
+    root = work / TREE
+    root.mkdir(parents=True)
+    signer = Signer(settings.signing_key, settings.gnupg_home) if settings.signing_key else None
+    if lock.manifest is not None:
+        _build(lock, settings, work, root, say, cancelled)
+    repo = f"{place.name}/{TREE}"
+    ending = "repo"
+    if lock.kind == "debian":
+        ending = "sources"
+        text = _finish_debian(lock, root, place.url_of(repo), signer)
+    else:
+        text = _finish_rpm(lock, root, place, signer)
+    (root / f"{place.name}.{ending}").write_text(text)
+    identity = compose_id(request, place, settings)
+    write_metadata(request, lock, identity, settings, work / COMPOSE / "metadata")
+    return Made(identity.id, repo, f"{repo}/{place.name}.{ending}")
+
+
+def _build(
+    lock: Lock, settings: ComposeSettings, work: Path, root: Path, say: Say, cancelled: Callable[[], bool]
+) -> None:
+    """Have the engine make the trees of ``lock``, and link the packages into them."""
+    assert lock.manifest is not None
+    output = work / "output"
+    with building.opened(settings, say, cancelled) as session:
+        building.build(session, lock.manifest, [tree.pipeline for tree in lock.trees], output)
+        for tree in lock.trees:
+            _move_into(output / tree.pipeline, root / tree.path)
+        linked, copied = building.link_packages(session, lock.trees, root)
+    say(f"{linked} packages are links to the store" + (f", {copied} copies" if copied else ""))
+
+
+def _move_into(source: Path, target: Path) -> None:
+    """Move what is in ``source`` into ``target``, which may have something already."""
+    target.mkdir(parents=True, exist_ok=True)
+    for entry in sorted(os.listdir(source)):
+        os.rename(source / entry, target / entry)
+
+
+def _finish_debian(lock: Lock, root: Path, url: str, signer: Signer | None) -> str:
+    suite = lock.extra["suite"]
+    release = root / "dists" / suite / "Release"
+    key = None
+    if signer is not None:
+        signer.clear(release, release.with_name("InRelease"))
+        signer.detached(release, release.with_name("Release.gpg"))
+        key = signer.public_key()
+    architectures = [architecture_of(arch) for arch in lock.arches]
+    return sources_file(url, suite, lock.extra["components"], architectures, key)
+
+
+def _finish_rpm(lock: Lock, root: Path, place: Place, signer: Signer | None) -> str:
+    for tree in lock.trees:
+        repomd = root / tree.path / "repodata" / "repomd.xml"
+        if signer is not None and repomd.is_file():
+            signer.detached(repomd, repomd.with_name("repomd.xml.asc"))
+            repomd.with_name("repomd.xml.key").write_text(signer.public_key())
+    return repo_file(place.name, place.url_of(f"{place.name}/{TREE}"))

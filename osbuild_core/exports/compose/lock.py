@@ -1,0 +1,74 @@
+"""A compose before it is built: its manifest and what goes where. All that it takes to make it again."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from osbuild_core.exports.compose.errors import ComposeError
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LockedPackage:
+    """One package file. ``path`` is relative to its tree; the rest is for metadata of the compose.
+
+    ``nevra`` and ``srpm`` are ``name-epoch:version-release.arch``; for Debian ``name=version`` and empty.
+    """
+
+    checksum: str
+    path: str
+    nevra: str
+    srpm: str = ""
+    sigkey: str | None = None
+    category: str = "binary"
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A repository: the tree of ``pipeline`` with ``packages`` beside it, at ``path`` below ``Temporary``."""
+
+    pipeline: str
+    path: str
+    arch: str
+    packages: tuple[LockedPackage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """``kind`` is rpm, debian, pulp or image. ``texts`` are files below ``Temporary`` that are written as they are.
+
+    ``epoch`` is the time of the newest of what is in it (seconds since 1970).
+    """
+
+    kind: str
+    manifest: Mapping[str, Any] | None = None
+    trees: tuple[Tree, ...] = ()
+    arches: tuple[str, ...] = ()
+    revision: int | None = None
+    epoch: int = 0
+    extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the lock as JSON."""
+        return {"format": FORMAT, **dataclasses.asdict(self)}
+
+    def packages(self) -> int:
+        """Return how many packages the compose has."""
+        return sum(len(tree.packages) for tree in self.trees)
+
+
+def from_json(document: Mapping[str, Any]) -> Lock:
+    """Return the lock in ``document``. Raises ComposeError ``compose.request`` for one that is not of us."""
+    if document.get("format") != FORMAT:
+        raise ComposeError("what was locked is of another version of this program", code="compose.request")
+    fields = {key: value for key, value in document.items() if key != "format"}
+    fields["trees"] = tuple(
+        Tree(**{**tree, "packages": tuple(LockedPackage(**package) for package in tree["packages"])})
+        for tree in fields.get("trees", ())
+    )
+    fields["arches"] = tuple(fields.get("arches", ()))
+    return Lock(**fields)

@@ -1,0 +1,119 @@
+"""The directory of a compose: its own while it is made, whole when it appears, gone without a rest."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from osbuild_core.exports.compose.errors import ComposeError
+
+COMPOSE = "compose"
+TREE = "compose/Temporary"
+"""Where the repositories are in a compose: ``Temporary`` is the variant of all composes on request."""
+
+COMPOSE_ID = "COMPOSE_ID"
+_WORK = ".work-"
+_LOCK = ".lock"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a compose goes: ``target_dir/odcs-<id>``. ``url`` is that of ``target_dir`` (None: a ``file:`` URL)."""
+
+    target_dir: Path
+    id: int
+    url: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"odcs-{self.id}"
+
+    @property
+    def directory(self) -> Path:
+        return self.target_dir / self.name
+
+    def url_of(self, path: str) -> str:
+        """Return the URL of a path relative to the target directory."""
+        base = self.url or self.target_dir.absolute().as_uri()
+        return f"{base.rstrip('/')}/{path}"
+
+
+@contextlib.contextmanager
+def claimed(place: Place) -> Iterator[Path]:
+    """Be the only one who makes the compose, and yield a directory beside its files to work in.
+
+    What an earlier one left behind is removed, logs apart. Raises ComposeError ``compose.place``.
+    """
+    try:
+        place.directory.mkdir(parents=True, exist_ok=True)
+        handle = os.open(place.directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise _failed(f"cannot make {place.directory}: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ComposeError(
+                f"another process is making {place.name}", code="compose.place", retryable=True
+            ) from None
+        for entry in [*place.directory.glob(f"{_WORK}*"), place.directory / COMPOSE]:
+            shutil.rmtree(entry, ignore_errors=True)
+        work = Path(tempfile.mkdtemp(prefix=_WORK, dir=place.directory))
+        try:
+            yield work
+        except OSError as error:
+            raise _failed(f"cannot write {error.filename or place.directory}: {error.strerror}") from error
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    finally:
+        # Removed while it is held: whoever waits for no one opens a new one.
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(place.directory / _LOCK)
+        os.close(handle)
+
+
+def publish(place: Place, work: Path, compose_id: str) -> None:
+    """Put ``work/compose`` into its place. The file COMPOSE_ID comes last: where it is, everything is."""
+    for path, names, _ in os.walk(work / COMPOSE):
+        os.chmod(path, 0o755)
+        names.sort()
+    os.rename(work / COMPOSE, place.directory / COMPOSE)
+    text = work / COMPOSE_ID
+    text.write_text(compose_id + "\n")
+    os.rename(text, place.directory / COMPOSE_ID)
+
+
+def is_complete(place: Place) -> bool:
+    """Tell whether the compose is there."""
+    return (place.directory / COMPOSE_ID).is_file()
+
+
+def remove(place: Place) -> None:
+    """Remove the files of a compose and the links that lead to it; what is not there is no error.
+
+    Raises ComposeError ``compose.place`` where they cannot be removed.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(place.directory / COMPOSE_ID)
+    latest = re.compile(rf"latest-{re.escape(place.name)}(-.*)?")
+    with contextlib.suppress(FileNotFoundError):
+        for entry in os.scandir(place.target_dir):
+            if entry.is_symlink() and (latest.fullmatch(entry.name) or os.readlink(entry.path) == place.name):
+                os.unlink(entry.path)
+    try:
+        shutil.rmtree(place.directory)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _failed(f"cannot remove {place.directory}: {error.strerror}") from error
+
+
+def _failed(message: str) -> ComposeError:
+    return ComposeError(message, code="compose.place", hint="is there space left, and may we write there?")

@@ -1,0 +1,59 @@
+"""Debian archives of packages that tests build, written by apt-ftparchive and signed by gpg."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.modules.stages import debs
+from tests.packages.keys import Key, clearsign
+
+NATIVE = debs.NATIVE
+
+
+def add(root: Path, name: str, fields: Mapping[str, str] | None = None, component: str = "main") -> Path:
+    """Build a package into the pool of the archive ``root``."""
+    work = root.parent / f".{root.name}-{name}"
+    work.mkdir()
+    built = debs.build(work, name, fields, files={f"usr/share/{name}/text": f"{name}\n"})
+    version = (fields or {}).get("Version", "1.0").partition(":")[2] or (fields or {}).get("Version", "1.0")
+    architecture = (fields or {}).get("Architecture", NATIVE)
+    target = root / "pool" / component / name[0] / name / f"{name}_{version}_{architecture}.deb"
+    target.parent.mkdir(parents=True)
+    shutil.move(built, target)
+    shutil.rmtree(work)
+    return target
+
+
+def write(root: Path, suite: str = "stable", key: Key | None = None, architecture: str = NATIVE) -> None:
+    """Write the indexes of the archive ``root``, and sign them."""
+    components = sorted(path.name for path in (root / "pool").iterdir())
+    base = root / "dists" / suite
+    for component in components:
+        index = base / component / f"binary-{architecture}" / "Packages"
+        index.parent.mkdir(parents=True, exist_ok=True)
+        index.write_bytes(_run(root, "packages", f"pool/{component}"))
+    settings = {
+        "Suite": suite,
+        "Codename": suite,
+        "Architectures": architecture,
+        "Components": " ".join(components),
+    }
+    options = [
+        word
+        for name, value in settings.items()
+        for word in ("-o", f"APT::FTPArchive::Release::{name}={value}")
+    ]
+    for name in ("Release", "InRelease"):
+        (base / name).unlink(missing_ok=True)
+    text = _run(root, *options, "release", str(base))
+    (base / "Release").write_bytes(text)
+    if key is not None:
+        clearsign(key, base / "Release", base / "InRelease")
+
+
+def _run(root: Path, *arguments: str) -> bytes:
+    done = subprocess.run(["apt-ftparchive", *arguments], cwd=root, check=True, capture_output=True)
+    return done.stdout
