@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from osbuild_core.exports.compose import debian
+from osbuild_core.exports.compose import debian, rpm
 from osbuild_core.exports.compose import place as places
 from osbuild_core.exports.compose.configuration import ComposeSettings
 from osbuild_core.exports.compose.errors import ComposeError
@@ -92,12 +92,16 @@ def make_lock(request: ComposeRequest, settings: ComposeSettings, say: Log) -> L
     """Choose the packages of a resolved request. Raises ComposeError, and what resolving raises."""
     if request.source_type is SourceType.repo and debian.is_debian(request):
         return debian.lock(request, settings, say)
+    if request.source_type is SourceType.repo:
+        return rpm.lock(request, rpm.RpmSource(request.sources()), settings, say)
     raise ComposeError("not there yet", code="compose.unsupported")
 
 
 def _revision(request: ComposeRequest, settings: ComposeSettings) -> int | None:
     if request.source_type is SourceType.repo and debian.is_debian(request):
         return debian.revision(request, settings)
+    if request.source_type is SourceType.repo:
+        return rpm.revision(request.sources(), request, settings)
     return None
 
 

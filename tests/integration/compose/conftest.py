@@ -9,6 +9,7 @@ from osbuild_core.exports.compose.addresses import EVERYTHING
 from osbuild_core.exports.compose.configuration import ComposeSettings
 from tests.packages import archives, keys
 from tests.packages.keys import Key
+from tests.packages.rpms import Rpm, repository
 
 
 @pytest.fixture(scope="session")
@@ -54,3 +55,45 @@ def settings(
         signing_key=compose_key.fingerprint,
         gnupg_home=compose_key.home,
     )
+
+
+ED = {"source": "ed", "version": "1.14"}
+LIB = {"source": "libtext", "version": "2.0"}
+RPMS = [
+    Rpm(
+        "ed",
+        **ED,
+        requires=("libtext >= 2", "/usr/share/text/words"),
+        recommends=("vi",),
+        files={"/usr/bin/ed": "e"},
+    ),
+    Rpm("ed-debuginfo", **ED, files={"/usr/lib/debug/ed.debug": "d"}),
+    Rpm("ed-debugsource", **ED, files={"/usr/src/debug/ed.c": "d"}),
+    Rpm("ed", source="ed", version="1.2", files={"/usr/bin/ed": "e"}),
+    Rpm("libtext", **LIB, files={"/usr/lib64/libtext.so.2": "x"}),
+    Rpm("libtext-devel", **LIB, requires=("libtext = 2.0",), files={"/usr/include/text.h": "h"}),
+    Rpm("libtext-tools", **LIB, requires=("libtext = 2.0",), files={"/usr/bin/text": "t"}),
+    Rpm("libtext", **LIB, arch="i686", requires=("libbase(x86-32)",), files={"/usr/lib/libtext.so.2": "x"}),
+    Rpm(
+        "libtext-devel", **LIB, arch="i686", requires=("libbase(x86-32)",), files={"/usr/include/text.h": "h"}
+    ),
+    Rpm("libtext-tools", **LIB, arch="i686", files={"/usr/bin/text": "t"}),
+    Rpm("libbase", arch="i686", files={"/usr/lib/libbase.so.1": "x"}),
+    Rpm("libbase", arch="x86_64", files={"/usr/lib64/libbase.so.1": "x"}),
+    Rpm("words", arch="noarch", files={"/usr/share/text/words": "w"}),
+    Rpm("vi", provides=("editor",), requires=("Conflicting",)),
+    Rpm("lost", requires=("nothing-has-this >= 3",)),
+    Rpm("outside", requires=("elsewhere",)),
+]
+
+
+@pytest.fixture(scope="session")
+def rpms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository of RPM packages in several architectures, with sources and debugging information; revision 17."""
+    return repository(tmp_path_factory.mktemp("rpms") / "repo", RPMS, sources=True, revision=17)
+
+
+@pytest.fixture(scope="session")
+def lookaside(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another repository, with what ``outside`` needs."""
+    return repository(tmp_path_factory.mktemp("rpms") / "lookaside", [Rpm("elsewhere"), Rpm("libbase")])

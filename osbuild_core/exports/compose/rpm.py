@@ -1,0 +1,180 @@
+"""Composes of RPM packages: chosen from repositories by libsolv, indexed by createrepo_c in the engine."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from osbuild_core.exports.compose import signatures
+from osbuild_core.exports.compose.configuration import ComposeSettings
+from osbuild_core.exports.compose.errors import ComposeError
+from osbuild_core.exports.compose.fetch import Fetcher
+from osbuild_core.exports.compose.lock import Lock, LockedPackage, Tree
+from osbuild_core.exports.compose.request import ComposeRequest
+from osbuild_core.exports.compose.rpmmd import Repository, for_arch, read_repository
+from osbuild_core.exports.compose.rpmpackage import RpmPackage
+from osbuild_core.exports.compose.rpmpool import RpmPool
+from osbuild_core.exports.compose.rpmselect import Allows, Selection, Selector
+
+Say = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RpmSource:
+    """What a request means in repositories. ``allows`` narrows what may be taken, ``every`` takes all versions.
+
+    ``metadata`` are further files of the repositories' metadata: content by type.
+    """
+
+    repos: tuple[str, ...]
+    allows: Allows | None = None
+    every: bool = False
+    metadata: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def fetcher_of(settings: ComposeSettings) -> Fetcher:
+    """Return what reads metadata, and where it keeps them."""
+    state = settings.state_dir or Path.home() / ".cache" / "osbuild-core"
+    return Fetcher(settings.allowed_sources, state / "rpmmd")
+
+
+def revision(addresses: Sequence[str], request: ComposeRequest, settings: ComposeSettings) -> int | None:
+    """Return the newest revision of the repositories. Raises ComposeError ``compose.source``."""
+    fetcher = fetcher_of(settings)
+    expanded = dict.fromkeys(for_arch(address, arch) for arch in request.arches for address in addresses)
+    found = [read_repository(address, fetcher).revision for address in expanded]
+    return max((one for one in found if one is not None), default=None)
+
+
+def lock(request: ComposeRequest, source: RpmSource, settings: ComposeSettings, say: Say) -> Lock:
+    """Choose the packages. Raises ComposeError."""
+    fetcher = fetcher_of(settings)
+    known: dict[str, Repository] = {}
+    selections: dict[str, Selection] = {}
+    newest: int | None = None
+    for arch in request.arches:
+        pool = RpmPool(arch)
+        for address in dict.fromkeys(for_arch(one, arch) for one in source.repos):
+            repository = known.setdefault(address, known.get(address) or read_repository(address, fetcher))
+            pool.add(repository, fetcher)
+            if repository.revision is not None:
+                newest = max(newest or 0, repository.revision)
+        for address in dict.fromkeys(for_arch(one, arch) for one in request.lookaside_repos):
+            repository = known.setdefault(address, known.get(address) or read_repository(address, fetcher))
+            pool.add(repository, fetcher, lookaside=True)
+        selector = Selector(pool, arch, request, say, allows=source.allows, every=source.every)
+        selection = selector.select()
+        if request.sigkeys and set(request.sigkeys) != {""}:
+            selection = _signed(selection, selector, pool, request, fetcher)
+        selections[arch] = selection
+        say(
+            f"{arch}: {len(selection.packages)} packages, {len(selection.debug)} with debugging information,"
+            f" {len(selection.sources)} sources"
+        )
+    _check_found(request, selections)
+    return _locked(selections, source, newest)
+
+
+def _signed(
+    selection: Selection, selector: Selector, pool: RpmPool, request: ComposeRequest, fetcher: Fetcher
+) -> Selection:
+    """Return the selection with the copies that are signed with the most preferred keys."""
+    parts = [selection.packages, selection.debug, selection.sources]
+    wanted = {package.nevra for part in parts for package in part}
+    copies: dict[str, list[RpmPackage]] = {}
+    for solvable in pool.solvables():
+        package = selector.describe(solvable)
+        if package.nevra in wanted:
+            copies.setdefault(package.nevra, []).append(package)
+    signed = []
+    for part in parts:
+        chosen = signatures.choose([copies[package.nevra] for package in part], request.sigkeys, fetcher)
+        signed.append(tuple(dataclasses.replace(package, sigkey=key) for package, key in chosen))
+    return dataclasses.replace(selection, packages=signed[0], debug=signed[1], sources=signed[2])
+
+
+def _check_found(request: ComposeRequest, selections: Mapping[str, Selection]) -> None:
+    """Raise ComposeError for a package that was asked for and is nowhere."""
+    found = {word for selection in selections.values() for word in selection.found}
+    missing = [word for word in request.packages if word not in found]
+    if missing:
+        raise ComposeError(
+            f"no repository has {'the package' if len(missing) == 1 else 'the packages'} {', '.join(missing)}",
+            code="compose.packages",
+            hint="is the name right, and is it built for one of the arches?",
+        )
+
+
+def _locked(selections: Mapping[str, Selection], source: RpmSource, newest: int | None) -> Lock:
+    pipelines: list[dict[str, Any]] = []
+    items: dict[str, dict[str, str]] = {}
+    trees: list[Tree] = []
+    inline = _inline(source.metadata)
+
+    def add(name: str, path: str, arch: str, packages: Sequence[RpmPackage], category: str) -> None:
+        # One package may come from two repositories.
+        distinct = {package.path: package for package in reversed(packages)}
+        ordered = [distinct[path] for path in sorted(distinct)]
+        items.update({package.checksum: {"url": package.url} for package in ordered})
+        metadata = inline if category == "binary" else {}
+        pipelines.append(_pipeline(name, ordered, metadata))
+        locked = tuple(
+            LockedPackage(p.checksum, p.path, p.nevra, "" if p.is_source else p.srpm, p.sigkey, category)
+            for p in ordered
+        )
+        trees.append(Tree(name, path, arch, locked))
+
+    sources: dict[str, RpmPackage] = {}
+    for arch, selection in selections.items():
+        add(f"{arch}-os", f"{arch}/os", arch, selection.packages, "binary")
+        add(f"{arch}-debug", f"{arch}/debug/tree", arch, selection.debug, "debug")
+        sources.update({package.nevra: package for package in selection.sources})
+    add("source", "source/tree", "src", list(sources.values()), "source")
+    manifest: dict[str, Any] = {"version": "2", "pipelines": pipelines, "sources": {}}
+    if items:
+        manifest["sources"]["org.osbuild.curl"] = {"items": items}
+    if inline:
+        manifest["sources"]["org.osbuild.inline"] = {
+            "items": {checksum: item for checksum, (item, _) in inline.items()}
+        }
+    epoch = max((pipeline["source-epoch"] for pipeline in pipelines), default=0)
+    return Lock("rpm", manifest, tuple(trees), tuple(selections), newest, epoch)
+
+
+def _pipeline(
+    name: str, packages: Sequence[RpmPackage], metadata: Mapping[str, tuple[dict[str, str], str]]
+) -> dict[str, Any]:
+    """Return the pipeline that writes the metadata of one repository."""
+    options: dict[str, Any] = {}
+    inputs: dict[str, Any] = {}
+    if packages:
+        options["packages"] = {package.checksum: package.path for package in packages}
+        inputs["packages"] = _files([package.checksum for package in packages])
+    if metadata:
+        options["metadata"] = {checksum: kind for checksum, (_, kind) in metadata.items()}
+        inputs["metadata"] = _files(list(metadata))
+    stage: dict[str, Any] = {"type": "org.osbuild.createrepo", "options": options}
+    if inputs:
+        stage["inputs"] = inputs
+    newest = max((package.built for package in packages), default=0)
+    return {"name": name, "source-epoch": newest, "stages": [stage]}
+
+
+def _files(checksums: Sequence[str]) -> dict[str, Any]:
+    return {"type": "org.osbuild.files", "origin": "org.osbuild.source", "references": list(checksums)}
+
+
+def _inline(metadata: Mapping[str, str]) -> dict[str, tuple[dict[str, str], str]]:
+    """Return the items of an inline source for ``metadata``, and their types, by checksum."""
+    import base64
+    import hashlib
+
+    return {
+        "sha256:" + hashlib.sha256(text.encode()).hexdigest(): (
+            {"encoding": "base64", "data": base64.b64encode(text.encode()).decode()},
+            kind,
+        )
+        for kind, text in metadata.items()
+    }

@@ -1,0 +1,222 @@
+"""Which RPM packages a compose has for one architecture: asked for, needed, multilib, debug and source ones."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from osbuild_core.exports.compose.errors import ComposeError
+from osbuild_core.exports.compose.request import ComposeRequest
+from osbuild_core.exports.compose.rpmpackage import RpmPackage, is_debug
+from osbuild_core.exports.compose.rpmpool import RpmPool
+
+Solvable = Any
+Allows = Callable[[RpmPackage], bool]
+
+NATIVE = {
+    "armv7hl": ("armv7hl", "armv7hnl"),
+    "i686": ("i686", "i586", "i486", "i386"),
+    "x86_64": ("x86_64", "amd64", "x86_64_v2"),
+}
+"""Architectures of packages that run as they are, beside noarch."""
+
+COMPATIBLE = {
+    "ppc64": ("ppc",),
+    "s390x": ("s390",),
+    "sparc64": ("sparcv9", "sparc"),
+    "x86_64": ("i686", "i586", "i486", "i386", "athlon"),
+}
+"""Architectures of packages that multilib adds."""
+
+_LIBRARY = re.compile(r"/(?:usr/)?lib(?:64)?/[^/]+\.so(?:\.[^/]*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The packages of one architecture. ``found`` are the words of the request that something was found for."""
+
+    packages: tuple[RpmPackage, ...] = ()
+    debug: tuple[RpmPackage, ...] = ()
+    sources: tuple[RpmPackage, ...] = ()
+    found: frozenset[str] = frozenset()
+
+
+def native(arch: str) -> tuple[str, ...]:
+    """Return the architectures of packages that belong to a compose for ``arch``."""
+    return (*NATIVE.get(arch, (arch,)), "noarch")
+
+
+class Selector:
+    """Chooses from ``pool`` for ``arch``. ``allows`` narrows the choice, ``every`` takes all versions, not only
+    the newest."""
+
+    def __init__(
+        self,
+        pool: RpmPool,
+        arch: str,
+        request: ComposeRequest,
+        say: Callable[[str], None],
+        *,
+        allows: Allows | None = None,
+        every: bool = False,
+    ) -> None:
+        self._pool = pool
+        self._arch = arch
+        self._request = request
+        self._say = say
+        self._every = every
+        self._described: dict[int, RpmPackage] = {}
+        everything = pool.solvables()
+        self._all = [one for one in everything if allows is None or allows(self.describe(one))]
+        # What only supplies others is not limited to what may be chosen.
+        self._keep = None if allows is None else self._all
+
+    def describe(self, solvable: Solvable) -> RpmPackage:
+        """Return the package as a value."""
+        if solvable.id not in self._described:
+            self._described[solvable.id] = self._pool.describe(solvable)
+        return self._described[solvable.id]
+
+    def select(self) -> Selection:
+        """Return the packages. Raises ComposeError ``compose.dependencies`` for broken ones, if that is checked."""
+        request = self._request
+        multilib = bool(self._arch in request.multilib_arches and request.multilib_method)
+        visible = native(self._arch)
+        self._pool.prepare(
+            visible, all_files=multilib and "runtime" in request.multilib_method, keep=self._keep
+        )
+        roots, found = self._roots()
+        chosen = self._with_needed(roots)
+        if multilib:
+            visible = (*visible, *COMPATIBLE.get(self._arch, ()))
+            self._pool.prepare(visible, keep=self._keep)
+            chosen |= self._with_needed(self._multilib(chosen.values()))
+        chosen = self._without_lookaside(chosen, roots)
+        if request.has("check_deps"):
+            self._check(visible, list(chosen.values()), roots)
+        packages = [self.describe(one) for one in chosen.values()]
+        return Selection(tuple(packages), *self._companions(packages), frozenset(found))
+
+    def _roots(self) -> tuple[list[Solvable], set[str]]:
+        """Return what is asked for, and which of the words of the request something was found for."""
+        usable = {one.id: one for one in self._all if self._pool.is_visible(one) and not is_debug(one.name)}
+        if not self._request.packages:
+            every = list(usable.values())
+            return (every if self._every else self._pool.newest(every)), set()
+        roots: dict[int, Solvable] = {}
+        found: set[str] = set()
+        for word in self._request.packages:
+            matching = [one for one in self._pool.find(word) if one.id in usable]
+            if matching:
+                found.add(word)
+            roots.update((one.id, one) for one in matching)
+        return list(roots.values()), found
+
+    def _with_needed(self, roots: Sequence[Solvable]) -> dict[int, Solvable]:
+        """Return ``roots`` and, unless the request says not, what they need."""
+        chosen = {one.id: one for one in roots}
+        if self._request.has("no_deps") or not self._request.packages or not roots:
+            return chosen
+        solution = self._pool.solve(roots)
+        if not solution.problems:
+            return chosen | {one.id: one for one in solution.packages}
+        # They may exclude each other, which packages of a repository may do: each by itself.
+        for root in roots:
+            solution = self._pool.solve([root])
+            if solution.problems:
+                if self._request.has("check_deps"):
+                    raise _broken(root, solution.problems)
+                self._say(f"{self._arch}: {root} is broken: {'; '.join(solution.problems)}")
+                chosen |= self._walk(root)
+            chosen |= {one.id: one for one in solution.packages}
+        return chosen
+
+    def _walk(self, root: Solvable) -> dict[int, Solvable]:
+        """Return what a package needs as far as it is there."""
+        seen: dict[int, Solvable] = {root.id: root}
+        todo = [root]
+        while todo:
+            for needed in self._pool.needs(todo.pop()):
+                if needed.id not in seen:
+                    seen[needed.id] = needed
+                    todo.append(needed)
+        return seen
+
+    def _multilib(self, chosen: Iterable[Solvable]) -> list[Solvable]:
+        """Return the packages of compatible architectures that go along with ``chosen``."""
+        versions = {(one.name, one.evr) for one in chosen}
+        compatible = COMPATIBLE.get(self._arch, ())
+        return [
+            one
+            for one in self._pool.newest(one for one in self._all if one.arch in compatible)
+            if (one.name, one.evr) in versions and self._is_multilib(one)
+        ]
+
+    def _is_multilib(self, solvable: Solvable) -> bool:
+        methods = self._request.multilib_method
+        if "all" in methods:
+            return True
+        if "devel" in methods and solvable.name.endswith(("-devel", "-static")):
+            return True
+        return "runtime" in methods and any(_LIBRARY.fullmatch(path) for path in self._pool.files(solvable))
+
+    def _without_lookaside(
+        self, chosen: dict[int, Solvable], roots: Sequence[Solvable]
+    ) -> dict[int, Solvable]:
+        elsewhere = {(one.name, one.evr, one.arch) for one in self._pool.solvables(lookaside=True)}
+        asked = {one.id for one in roots} if self._request.packages else set()
+        return {
+            number: one
+            for number, one in chosen.items()
+            if not self._pool.is_lookaside(one)
+            and (number in asked or (one.name, one.evr, one.arch) not in elsewhere)
+        }
+
+    def _check(self, visible: Sequence[str], chosen: Sequence[Solvable], roots: Sequence[Solvable]) -> None:
+        """Raise ComposeError for a package that cannot be installed from the compose and what is beside it."""
+        self._pool.prepare(visible, keep=chosen)
+        asked = {one.id for one in roots} if self._request.packages else set()
+        for one in chosen:
+            if one.id in asked or self._pool.is_broken(one):
+                solution = self._pool.solve([one])
+                if solution.problems:
+                    raise _broken(one, solution.problems)
+
+    def _companions(
+        self, packages: Sequence[RpmPackage]
+    ) -> tuple[tuple[RpmPackage, ...], tuple[RpmPackage, ...]]:
+        """Return the debug packages and the source packages of ``packages``."""
+        names = {(package.name, package.arch) for package in packages}
+        built = {(package.source, package.arch) for package in packages}
+        wanted = {package.source for package in packages}
+        debug: dict[str, RpmPackage] = {}
+        sources: dict[str, RpmPackage] = {}
+        for solvable in self._all:
+            if solvable.arch in ("src", "nosrc"):
+                if (solvable.name, solvable.evr) in wanted:
+                    package = self.describe(solvable)
+                    sources.setdefault(package.nevra, package)
+            elif is_debug(solvable.name):
+                package = self.describe(solvable)
+                of = re.sub("-debug(?:info|source)$", "", package.name)
+                if (package.source, package.arch) in built and (
+                    (of, package.arch) in names or of == package.source[0] or "-debuginfo-" in of
+                ):
+                    debug.setdefault(package.nevra, package)
+        return tuple(debug.values()), tuple(sources.values())
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Tell whether a name is one of ``patterns``, which may have wildcards."""
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _broken(package: Solvable, problems: Sequence[str]) -> ComposeError:
+    return ComposeError(
+        f"{package} has broken dependencies: {'; '.join(problems)}",
+        code="compose.dependencies",
+        hint="add the repository that has what is missing as a lookaside one, or leave out the flag check_deps",
+    )

@@ -1,0 +1,274 @@
+"""Composes of RPM packages: chosen by libsolv, indexed by createrepo_c in the engine, read back by its library."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import productmd.composeinfo
+import productmd.rpms
+import pytest
+
+from osbuild_core.exports.compose.configuration import ComposeSettings
+from osbuild_core.exports.compose.errors import ComposeError
+from osbuild_core.exports.compose.generate import Place, Result, generate, resolve
+from osbuild_core.exports.compose.request import ComposeRequest
+from osbuild_core.exports.compose.vocabulary import SourceType
+
+pytestmark = pytest.mark.root
+TREE = "compose/Temporary"
+ED = ["ed-1.14-1.x86_64", "libtext-2.0-1.x86_64", "words-1.0-1.noarch"]
+
+
+@pytest.fixture
+def request_(rpms: Path) -> ComposeRequest:
+    return ComposeRequest(SourceType.repo, str(rpms), packages=("ed",), koji_event=17)
+
+
+def make(
+    request: ComposeRequest, target: Path, settings: ComposeSettings, number: int = 1, **more: Any
+) -> Result:
+    return generate(resolve(request, settings), Place(target, number), settings, **more)
+
+
+def listed(tree: Path) -> list[str]:
+    """Return the packages that the metadata of ``tree`` list, each of which has to be there."""
+    import createrepo_c
+
+    found = []
+    for package in createrepo_c.RepositoryReader.from_path(str(tree)).iter_packages():
+        assert (tree / package.location_href).is_file()
+        found.append(package.nvra())
+    there = sorted(path.name.removesuffix(".rpm") for path in tree.rglob("*.rpm"))
+    assert sorted(found) == there
+    return there
+
+
+def packages(result: Result, tree: str = "x86_64/os") -> list[str]:
+    return listed(result.directory / TREE / tree)
+
+
+def test_a_package_with_what_it_needs(
+    request_: ComposeRequest, settings: ComposeSettings, tmp_path: Path
+) -> None:
+    result = make(request_, tmp_path / "target", settings)
+    assert packages(result) == ED
+    assert packages(result, "x86_64/debug/tree") == [
+        "ed-debuginfo-1.14-1.x86_64",
+        "ed-debugsource-1.14-1.x86_64",
+    ]
+    assert packages(result, "source/tree") == ["ed-1.14-1.src", "libtext-2.0-1.src", "words-1.0-1.src"]
+    assert (result.directory / TREE / "x86_64/os/Packages/e/ed-1.14-1.x86_64.rpm").is_file()
+    assert result.packages == 8
+    assert result.arches == ("x86_64",)
+
+
+def test_the_repo_file(request_: ComposeRequest, settings: ComposeSettings, tmp_path: Path) -> None:
+    place = Place(tmp_path / "target", 7, "https://composes.example.org/c")
+    result = generate(request_, place, settings)
+    text = (tmp_path / "target" / result.result_repofile).read_text()
+    base = "https://composes.example.org/c/odcs-7/compose/Temporary"
+    assert [line for line in text.splitlines() if line.startswith(("[", "baseurl", "enabled="))] == [
+        *("[odcs-7]", f"baseurl={base}/$basearch/os", "enabled=1"),
+        *("[odcs-7-debuginfo]", f"baseurl={base}/$basearch/debug/tree", "enabled=0"),
+        *("[odcs-7-source]", f"baseurl={base}/source/tree", "enabled=0"),
+    ]
+
+
+def test_the_metadata_of_the_compose(
+    request_: ComposeRequest, settings: ComposeSettings, tmp_path: Path
+) -> None:
+    result = make(request_, tmp_path / "target", settings)
+    metadata = result.directory / "compose/metadata"
+    info = productmd.composeinfo.ComposeInfo()
+    info.load(str(metadata / "composeinfo.json"))
+    assert info.compose.id == result.pungi_compose_id
+    assert (result.directory / "COMPOSE_ID").read_text() == f"{result.pungi_compose_id}\n"
+    (variant,) = info.get_variants()
+    assert variant.paths.repository == {"x86_64": "Temporary/x86_64/os"}
+    rpms = productmd.rpms.Rpms()
+    rpms.load(str(metadata / "rpms.json"))
+    ed = rpms.rpms["Temporary"]["x86_64"]["ed-0:1.14-1.src"]
+    assert sorted(ed) == [
+        *("ed-0:1.14-1.src", "ed-0:1.14-1.x86_64"),
+        *("ed-debuginfo-0:1.14-1.x86_64", "ed-debugsource-0:1.14-1.x86_64"),
+    ]
+    for entry in ed.values():
+        assert (result.directory / "compose" / entry["path"]).is_file()
+
+
+def test_metadata_are_signed_on_the_host(
+    request_: ComposeRequest, settings: ComposeSettings, tmp_path: Path
+) -> None:
+    import subprocess
+
+    result = make(request_, tmp_path / "target", settings)
+    repodata = result.directory / TREE / "x86_64/os/repodata"
+    keyring = tmp_path / "keyring.gpg"
+    subprocess.run(["gpg", "--dearmor", "-o", str(keyring), str(repodata / "repomd.xml.key")], check=True)
+    command = ["gpgv", "--keyring", str(keyring), "repomd.xml.asc", "repomd.xml"]
+    assert subprocess.run(command, cwd=repodata, capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("methods", "added"),
+    [
+        ((), []),
+        (("devel",), ["libbase-1.0-1.i686", "libtext-devel-2.0-1.i686"]),
+        (("runtime",), ["libbase-1.0-1.i686", "libtext-2.0-1.i686"]),
+        (
+            ("runtime", "devel"),
+            ["libbase-1.0-1.i686", "libtext-2.0-1.i686", "libtext-devel-2.0-1.i686"],
+        ),
+        (
+            ("all",),
+            [
+                "libbase-1.0-1.i686",
+                "libtext-2.0-1.i686",
+                "libtext-devel-2.0-1.i686",
+                "libtext-tools-2.0-1.i686",
+            ],
+        ),
+    ],
+)
+def test_multilib(
+    request_: ComposeRequest,
+    settings: ComposeSettings,
+    tmp_path: Path,
+    methods: tuple[str, ...],
+    added: list[str],
+) -> None:
+    request = replace(
+        request_,
+        packages=("libtext-devel", "libtext-tools"),
+        multilib_arches=("x86_64",),
+        multilib_method=frozenset(methods),
+    )
+    native = ["libtext-2.0-1.x86_64", "libtext-devel-2.0-1.x86_64", "libtext-tools-2.0-1.x86_64"]
+    assert packages(make(request, tmp_path / "target", settings)) == sorted(native + added)
+
+
+def test_several_architectures(request_: ComposeRequest, settings: ComposeSettings, tmp_path: Path) -> None:
+    request = replace(request_, packages=("ed", "libtext", "words"), arches=("x86_64", "i686"))
+    result = make(request, tmp_path / "target", settings)
+    assert packages(result) == ED
+    assert packages(result, "i686/os") == ["libbase-1.0-1.i686", "libtext-2.0-1.i686", "words-1.0-1.noarch"]
+    assert packages(result, "source/tree") == [
+        *("ed-1.14-1.src", "libbase-1.0-1.src", "libtext-2.0-1.src", "words-1.0-1.src"),
+    ]
+
+
+def test_no_deps_takes_what_is_named(
+    request_: ComposeRequest, settings: ComposeSettings, tmp_path: Path
+) -> None:
+    request = replace(request_, flags=frozenset({"no_deps"}), packages=("ed", "libtext*"))
+    expected = [
+        "ed-1.14-1.x86_64",
+        "libtext-2.0-1.x86_64",
+        "libtext-devel-2.0-1.x86_64",
+        "libtext-tools-2.0-1.x86_64",
+    ]
+    assert packages(make(request, tmp_path / "target", settings)) == expected
+
+
+def test_without_packages_it_is_the_newest_of_all(
+    request_: ComposeRequest, settings: ComposeSettings, tmp_path: Path
+) -> None:
+    found = packages(make(replace(request_, packages=()), tmp_path / "target", settings))
+    assert len(found) == 9
+    assert "ed-1.14-1.x86_64" in found
+    assert "ed-1.2-1.x86_64" not in found
+
+
+def test_an_older_version_by_name(
+    request_: ComposeRequest, settings: ComposeSettings, tmp_path: Path
+) -> None:
+    found = packages(make(replace(request_, packages=("ed-1.2-1",)), tmp_path / "target", settings))
+    assert found == ["ed-1.2-1.x86_64"]
+
+
+def test_broken_packages_are_refused_only_if_that_is_checked(
+    request_: ComposeRequest, settings: ComposeSettings, tmp_path: Path
+) -> None:
+    lines: list[str] = []
+    request = replace(request_, packages=("ed", "lost"))
+    result = make(request, tmp_path / "target", settings, log=lines.append)
+    assert packages(result) == sorted([*ED, "lost-1.0-1.x86_64"])
+    assert any("nothing provides nothing-has-this >= 3 needed by lost" in line for line in lines)
+    with pytest.raises(ComposeError) as caught:
+        make(replace(request, flags=frozenset({"check_deps"})), tmp_path / "target", settings, 2)
+    assert caught.value.code == "compose.dependencies"
+    assert "nothing provides nothing-has-this >= 3 needed by lost-1.0-1.x86_64" in caught.value.detail
+
+
+def test_checked_dependencies_may_be_beside_it(
+    request_: ComposeRequest, settings: ComposeSettings, tmp_path: Path, lookaside: Path
+) -> None:
+    request = replace(request_, packages=("outside",), flags=frozenset({"check_deps"}))
+    with pytest.raises(ComposeError):
+        make(request, tmp_path / "target", settings, 1)
+    result = make(replace(request, lookaside_repos=(str(lookaside),)), tmp_path / "target", settings, 2)
+    assert packages(result) == ["outside-1.0-1.x86_64"]
+
+
+def test_what_is_beside_it_is_not_in_it(
+    request_: ComposeRequest, settings: ComposeSettings, tmp_path: Path, lookaside: Path
+) -> None:
+    request = replace(request_, packages=(), lookaside_repos=(str(lookaside),))
+    assert "libbase-1.0-1.x86_64" not in packages(make(request, tmp_path / "target", settings))
+    asked = replace(request, packages=("libbase",))
+    assert packages(make(asked, tmp_path / "target", settings, 2)) == ["libbase-1.0-1.x86_64"]
+
+
+def test_composes_share_packages_and_metadata(
+    request_: ComposeRequest, settings: ComposeSettings, tmp_path: Path
+) -> None:
+    one, two = (make(request_, tmp_path / "target", settings, number) for number in (1, 2))
+    for path in (one.directory / TREE).rglob("*.rpm"):
+        assert path.samefile(two.directory / TREE / path.relative_to(one.directory / TREE))
+    repomd = "x86_64/os/repodata/repomd.xml"
+    assert (one.directory / TREE / repomd).read_bytes() == (two.directory / TREE / repomd).read_bytes()
+
+
+def test_what_was_locked_is_made_again(
+    request_: ComposeRequest, settings: ComposeSettings, tmp_path: Path
+) -> None:
+    one = make(request_, tmp_path / "target", settings)
+    locked = json.loads(json.dumps(one.locked))
+    two = generate(
+        replace(request_, source="/nowhere"), Place(tmp_path / "target", 2), settings, locked=locked
+    )
+    assert packages(two) == packages(one)
+
+
+def test_the_revision_is_that_of_the_repository(request_: ComposeRequest, settings: ComposeSettings) -> None:
+    assert resolve(replace(request_, koji_event=None), settings).koji_event == 17
+    assert resolve(replace(request_, koji_event=5), settings).koji_event == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "says"),
+    [
+        ({"packages": ("ed", "edd")}, "compose.packages", "no repository has the package edd"),
+        ({"source": "/nowhere"}, "compose.source", "there is no such file"),
+        ({"source": "ftp://example.org/"}, "compose.source", "only http, https and file"),
+        ({"koji_event": 5}, "compose.source", "revision 17"),
+        ({"sigkeys": ("123",)}, "compose.unsigned", "ed-0:1.14-1.x86_64"),
+    ],
+)
+def test_what_fails_leaves_only_its_logs(
+    request_: ComposeRequest,
+    settings: ComposeSettings,
+    tmp_path: Path,
+    change: dict[str, Any],
+    code: str,
+    says: str,
+) -> None:
+    with pytest.raises(ComposeError) as caught:
+        generate(replace(request_, **change), Place(tmp_path / "target", 1), settings)
+    assert caught.value.code == code
+    assert says in caught.value.detail
+    assert sorted(os.listdir(tmp_path / "target/odcs-1")) == ["pungi-stderr.log", "pungi-stdout.log"]
