@@ -12,6 +12,7 @@ demo: setup
 	$(PYTHON) demo.py
 
 test: setup
+	@setup/packages tests
 	$(PYTHON) tests/run.py
 
 check: $(STAMP)
@@ -21,6 +22,7 @@ check: $(STAMP)
 	$(VENV)/bin/lint-imports
 
 bench: setup
+	@setup/packages tests
 	$(PYTHON) benchmarks/all.py
 
 docs: $(STAMP)
@@ -28,6 +30,7 @@ docs: $(STAMP)
 	$(PYTHON) docs/manual.py
 
 soak: setup
+	@setup/packages tests
 	$(PYTHON) tests/run.py --soak
 
 setup: $(STAMP)

@@ -63,7 +63,7 @@ def write_metadata(
         raise ComposeError(
             "composes of RPM packages need productmd",
             code="compose.dependency",
-            hint="pip install 'osbuild-core[rpm]'",
+            hint="pip install 'osbuild-core[rpm,compose]'",
         ) from error
 
     info = productmd.composeinfo.ComposeInfo()

@@ -36,7 +36,7 @@ class RpmPool:
             raise ComposeError(
                 "composes of RPM packages need libsolv",
                 code="compose.dependency",
-                hint="pip install 'osbuild-core[rpm]'",
+                hint="pip install 'osbuild-core[rpm,compose]'",
             ) from error
         self._solv = solv
         self._pool = solv.Pool()
