@@ -20,10 +20,12 @@ class ResolveSettings:
     """``snapshot`` is a URL that takes the place of the machine's archive; ``state_dir`` keeps the indexes.
 
     ``offline`` uses the indexes of the last run as they are. ``apt_sources`` is the directory that the
-    machine's entries, keys, credentials and network settings for apt are read from.
+    machine's entries, keys, credentials and network settings for apt are read from. ``root`` is the directory
+    that all files of the template have to be in (None: they may be anywhere).
     """
 
     snapshot: str | None = None
     state_dir: Path = field(default_factory=default_state_dir)
     offline: bool = False
     apt_sources: Path = Path("/etc/apt")
+    root: Path | None = None

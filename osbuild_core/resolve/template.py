@@ -18,7 +18,7 @@ from osbuild_core.resolve.locking import Locked, lock
 from osbuild_core.resolve.packageset import is_archive_url
 from osbuild_core.resolve.settings import ResolveSettings
 from osbuild_core.resolve.variables import Scope, declare
-from osbuild_core.resolve.yamlfile import fail, mark_text, pairs
+from osbuild_core.resolve.yamlfile import ROOT, fail, mark_text, pairs
 
 CURL = "org.osbuild.curl"
 INLINE = "org.osbuild.inline"
@@ -40,12 +40,15 @@ def resolve(
         raise ResolveError(
             f"{shown!r} is not the address of an archive",
             code="resolve.snapshot",
-            hint="give one like https://snapshot.debian.org/archive/debian/20250101T000000Z",
+            hint="give one like https://SNAPSHOTS/archive/debian/20250101T000000Z",
         )
+    confined = ROOT.set(settings.root)
     try:
         return _Template(Path(path), given, settings).manifest()
     except RecursionError:
         raise ResolveError(f"{path}: the template is nested too deeply", code="resolve.template") from None
+    finally:
+        ROOT.reset(confined)
 
 
 def dumps(manifest: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ import io
 import math
 import re
 from collections.abc import Iterable
+from contextvars import ContextVar
 from pathlib import Path as FilePath
 from typing import Any, NoReturn, cast
 
@@ -68,11 +69,21 @@ def suggestion(word: str, known: Iterable[str], what: str) -> str:
     return f"{what}: {', '.join(names)}" if names else f"{what}: none"
 
 
-def read_bytes(file: FilePath, node: yaml.Node | None = None, path: Path = ()) -> bytes:
-    """Return the content of ``file``; the error names ``node``, which asked for it.
+ROOT: ContextVar[FilePath | None] = ContextVar("root", default=None)
+"""The directory that files of a template have to be in, links followed; None: they may be anywhere."""
 
-    Raises ResolveError ``resolve.file`` where it cannot be read.
+
+def read_bytes(file: FilePath, node: yaml.Node | None = None, path: Path = ()) -> bytes:
+    """Return the content of a file that a template names.
+
+    Raises ResolveError ``resolve.file`` where it cannot be read, or is not in :data:`ROOT`.
     """
+    root = ROOT.get()
+    if root is not None and not file.resolve().is_relative_to(root.resolve()):
+        message = f"{file.name} is outside of what the template may read"
+        if node is None:
+            raise ResolveError(message, code="resolve.file", place=path)
+        fail(node, path, message, code="resolve.file")
     try:
         return file.read_bytes()
     except (OSError, ValueError) as error:

@@ -43,9 +43,14 @@ def write_metadata(
 ) -> None:
     """Write the metadata of a compose into ``folder``. Raises ComposeError ``compose.dependency``."""
     folder.mkdir(parents=True, exist_ok=True)
+    document: dict[str, Any]
+    if lock.kind == "image":
+        document = {"compose": {"id": identity.id, "date": identity.date, "type": identity.type}}
+        (folder / "compose.json").write_text(json.dumps(document, indent=2) + "\n")
+        return
     if lock.kind == "debian":
         # productmd knows no packages but RPM's.
-        document: dict[str, Any] = {
+        document = {
             "compose": {"id": identity.id, "date": identity.date, "type": identity.type},
             "packages": [
                 {"name": name, "version": version, "path": package.path, "checksum": package.checksum}

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from osbuild_core.exports.compose import debian, rpm
 from osbuild_core.exports.compose import place as places
+from osbuild_core.exports.compose import sources
 from osbuild_core.exports.compose.configuration import ComposeSettings
 from osbuild_core.exports.compose.errors import ComposeError
 from osbuild_core.exports.compose.journal import Journal
 from osbuild_core.exports.compose.lock import Lock, from_json
 from osbuild_core.exports.compose.place import Place, remove
 from osbuild_core.exports.compose.request import ComposeRequest
-from osbuild_core.exports.compose.vocabulary import SourceType
+from osbuild_core.exports.compose.tags import tag_changed
 from osbuild_core.model.errors import OsbuildError
 
-__all__ = ["Place", "Result", "generate", "remove", "resolve"]
+__all__ = ["Place", "Result", "generate", "remove", "resolve", "tag_changed"]
 
 Log = Callable[[str], None]
 """Gets one line about what is going on."""
@@ -48,10 +47,8 @@ def resolve(request: ComposeRequest, settings: ComposeSettings, log: Log | None 
 
     Reads metadata of repositories from the network. A ``koji_event`` that it has stays. Raises ComposeError.
     """
-    if request.koji_event is not None:
-        return request
     try:
-        return dataclasses.replace(request, koji_event=_revision(request, settings))
+        return sources.resolve(request, settings)
     except ComposeError:
         raise
     except OsbuildError as error:
@@ -75,7 +72,7 @@ def generate(
     """
     with places.claimed(place) as work, Journal(place.directory, log) as journal:
         try:
-            lock = from_json(locked) if locked is not None else make_lock(request, settings, journal.say)
+            lock = from_json(locked) if locked is not None else sources.lock(request, settings, journal.say)
             _check_revision(request, lock, fresh=locked is None)
             _check_cancelled(cancelled)
             result = _make(request, lock, place, settings, work, journal, cancelled)
@@ -86,23 +83,6 @@ def generate(
             raise _of(error) from error
         journal.say(f"compose {result.pungi_compose_id} is done: {result.packages} packages")
     return result
-
-
-def make_lock(request: ComposeRequest, settings: ComposeSettings, say: Log) -> Lock:
-    """Choose the packages of a resolved request. Raises ComposeError, and what resolving raises."""
-    if request.source_type is SourceType.repo and debian.is_debian(request):
-        return debian.lock(request, settings, say)
-    if request.source_type is SourceType.repo:
-        return rpm.lock(request, rpm.RpmSource(request.sources()), settings, say)
-    raise ComposeError("not there yet", code="compose.unsupported")
-
-
-def _revision(request: ComposeRequest, settings: ComposeSettings) -> int | None:
-    if request.source_type is SourceType.repo and debian.is_debian(request):
-        return debian.revision(request, settings)
-    if request.source_type is SourceType.repo:
-        return rpm.revision(request.sources(), request, settings)
-    return None
 
 
 def _make(

@@ -39,21 +39,25 @@ def lay_out(
     cancelled: Callable[[], bool],
 ) -> Made:
     """Make ``work/compose``. Raises ComposeError."""
-    root = work / TREE
+    root = work / (COMPOSE if lock.kind == "image" else TREE)
     root.mkdir(parents=True)
     signer = Signer(settings.signing_key, settings.gnupg_home) if settings.signing_key else None
     if lock.manifest is not None:
         _build(lock, settings, work, root, say, cancelled)
+    identity = compose_id(request, place, settings)
+    write_metadata(request, lock, identity, settings, work / COMPOSE / "metadata")
+    if lock.kind == "image":
+        return Made(identity.id, "", "")
     repo = f"{place.name}/{TREE}"
     ending = "repo"
     if lock.kind == "debian":
         ending = "sources"
         text = _finish_debian(lock, root, place.url_of(repo), signer)
+    elif lock.kind == "pulp":
+        text = lock.extra["repo"]
     else:
         text = _finish_rpm(lock, root, place, signer)
     (root / f"{place.name}.{ending}").write_text(text)
-    identity = compose_id(request, place, settings)
-    write_metadata(request, lock, identity, settings, work / COMPOSE / "metadata")
     return Made(identity.id, repo, f"{repo}/{place.name}.{ending}")
 
 

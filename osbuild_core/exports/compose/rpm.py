@@ -25,13 +25,15 @@ Say = Callable[[str], None]
 class RpmSource:
     """What a request means in repositories. ``allows`` narrows what may be taken, ``every`` takes all versions.
 
-    ``metadata`` are further files of the repositories' metadata: content by type.
+    ``metadata`` are further files of the repositories' metadata: content by type. ``check`` is called when all has
+    been looked at, to complain of what is missing.
     """
 
     repos: tuple[str, ...]
     allows: Allows | None = None
     every: bool = False
     metadata: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    check: Callable[[], None] = lambda: None
 
 
 def fetcher_of(settings: ComposeSettings) -> Fetcher:
@@ -73,6 +75,7 @@ def lock(request: ComposeRequest, source: RpmSource, settings: ComposeSettings, 
             f"{arch}: {len(selection.packages)} packages, {len(selection.debug)} with debugging information,"
             f" {len(selection.sources)} sources"
         )
+    source.check()
     _check_found(request, selections)
     return _locked(selections, source, newest)
 

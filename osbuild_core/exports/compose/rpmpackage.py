@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class RpmPackage:
     """One package file. ``evr`` is ``[epoch:]version-release``; ``source`` its source package's name and evr.
 
-    ``checksum`` is ``sha256:…``, ``url`` where the file is, ``built`` seconds since 1970.
+    ``checksum`` is ``sha256:…``, ``url`` where the file is, ``repo`` the URL of its repository, ``built`` seconds
+    since 1970.
     """
 
     name: str
@@ -20,6 +21,7 @@ class RpmPackage:
     source: tuple[str, str]
     built: int = 0
     sigkey: str | None = None
+    repo: str = ""
 
     @property
     def nevra(self) -> str:

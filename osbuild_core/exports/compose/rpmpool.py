@@ -205,4 +205,5 @@ class RpmPool:
             url,
             source,
             solvable.lookup_num(solv.SOLVABLE_BUILDTIME),
+            repo=root,
         )

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from pathlib import Path
 
 import pytest
 from templatefiles import Templates
+
+from osbuild_core.model.errors import ResolveError
+from osbuild_core.resolve import ResolveSettings, resolve
 
 SWITCHES = "variables: {yes: true, no: false, word: bios, none: '', zero: 0}\n"
 
@@ -152,3 +156,27 @@ def test_embedded_files(templates: Templates) -> None:
 def test_without_package_sets_apt_is_not_used(templates: Templates) -> None:
     templates.resolve("pipelines: []")
     assert not (templates.directory / "state").exists()
+
+
+def test_files_have_to_be_in_the_directory_that_is_said(tmp_path: Path) -> None:
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    (tmp_path / "secret").write_text("secret")
+    (inside / "link").symlink_to(tmp_path / "secret")
+    (inside / "file").write_text("text")
+    template = inside / "template.yaml"
+    for name, refused in (
+        ("file", False),
+        ("link", True),
+        ("../secret", True),
+        (str(tmp_path / "secret"), True),
+    ):
+        template.write_text("metadata: {x: {$embed: {path: '" + name + "'}}}\n")
+        assert resolve(template)["sources"]
+        if refused:
+            with pytest.raises(ResolveError) as caught:
+                resolve(template, settings=ResolveSettings(root=inside))
+            assert caught.value.code == "resolve.file"
+            assert "outside" in caught.value.detail
+        else:
+            assert resolve(template, settings=ResolveSettings(root=inside))["sources"]

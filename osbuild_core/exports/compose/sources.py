@@ -1,0 +1,65 @@
+"""The source types: what each of them means, now or as it was locked."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from osbuild_core.exports.compose import debian, modules, pulp, pungicompose, rawconfig, rpm, tags
+from osbuild_core.exports.compose.configuration import ComposeSettings
+from osbuild_core.exports.compose.errors import ComposeError
+from osbuild_core.exports.compose.lock import Lock
+from osbuild_core.exports.compose.request import ComposeRequest
+from osbuild_core.exports.compose.vocabulary import SourceType
+
+Say = Callable[[str], None]
+
+
+def resolve(request: ComposeRequest, settings: ComposeSettings) -> ComposeRequest:
+    """Return the request with its source made exact, and its revision. Raises ComposeError, ResolveError."""
+    kind = request.source_type
+    if kind is SourceType.raw_config:
+        return dataclasses.replace(request, source=rawconfig.exact_source(request, settings))
+    if kind is SourceType.module:
+        return dataclasses.replace(request, source=modules.exact_source(request, settings))
+    if request.koji_event is not None:
+        return request
+    event: int | None = None
+    if kind is SourceType.tag:
+        event = tags.revision(request, settings)
+    elif kind is SourceType.repo and debian.is_debian(request):
+        event = debian.revision(request, settings)
+    elif kind is SourceType.repo:
+        event = rpm.revision(request.sources(), request, settings)
+    return dataclasses.replace(request, koji_event=event)
+
+
+def lock(request: ComposeRequest, settings: ComposeSettings, say: Say) -> Lock:
+    """Choose what a resolved request is to have. Raises ComposeError, ResolveError."""
+    missing = request.results - {"repository"}
+    if missing:
+        raise ComposeError(
+            f"there is nothing that makes {', '.join(sorted(missing))} of a compose",
+            code="compose.unsupported",
+            hint="ask for the repository only",
+        )
+    match request.source_type:
+        case SourceType.repo if debian.is_debian(request):
+            return debian.lock(request, settings, say)
+        case SourceType.repo:
+            return rpm.lock(request, rpm.RpmSource(request.sources()), settings, say)
+        case SourceType.tag:
+            other = tags.debian_request(request, settings)
+            if other is not None:
+                return debian.lock(other, settings, say)
+            return rpm.lock(request, tags.rpm_source(request, settings), settings, say)
+        case SourceType.build:
+            return rpm.lock(request, tags.build_source(request, settings), settings, say)
+        case SourceType.pungi_compose:
+            return rpm.lock(request, pungicompose.rpm_source(request, settings), settings, say)
+        case SourceType.module:
+            return rpm.lock(request, modules.rpm_source(request, settings), settings, say)
+        case SourceType.pulp:
+            return pulp.lock(request, settings)
+        case SourceType.raw_config:
+            return rawconfig.lock(request, settings, say)
