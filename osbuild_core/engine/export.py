@@ -110,6 +110,7 @@ def _run_module(
             export.options,
             _write_manifest(manifest, scratch),
             [str(path) for path in context.library.paths if path != default_library()],
+            str(context.store.sources.path),
         )
         return export_api.parse_exported(services.call(service, "export", arguments, progress))
 

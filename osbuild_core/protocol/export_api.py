@@ -16,16 +16,19 @@ def export(
     options: Mapping[str, Any],
     manifest: str | None = None,
     libraries: Sequence[str] = (),
+    sources: str | None = None,
 ) -> dict[str, Any]:
     """Build the arguments of ``export``: ``tree`` is where the finished tree can be read, ``output`` the directory
-    for files (None: there is none), ``manifest`` a file with the manifest that the export stands in, and
-    ``libraries`` where its modules come from before the program's own library."""
+    for files (None: there is none), ``manifest`` a file with the manifest that the export stands in,
+    ``libraries`` where its modules come from before the program's own library, and ``sources`` the directory of the
+    store's source files, by content type and checksum."""
     return {
         "tree": tree,
         "output": output,
         "options": dict(options),
         "manifest": manifest,
         "libraries": list(libraries),
+        "sources": sources,
     }
 
 

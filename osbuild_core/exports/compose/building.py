@@ -105,8 +105,11 @@ def check(session: Session, result: RunResult) -> None:
     )
 
 
-def link_packages(session: Session, trees: Sequence[Tree], root: Path) -> tuple[int, int]:
-    """Put the packages of ``trees`` below ``root`` as links to the store's files; return (linked, copied)."""
+def link_packages(file_of: Callable[[str], Path], trees: Sequence[Tree], root: Path) -> tuple[int, int]:
+    """Put the packages of ``trees`` below ``root`` as links to the store's files; return (linked, copied).
+
+    ``file_of`` says where the file of a checksum is.
+    """
     counts = [0, 0]
     made: set[Path] = set()
     for tree in trees:
@@ -115,7 +118,7 @@ def link_packages(session: Session, trees: Sequence[Tree], root: Path) -> tuple[
             if target.parent not in made:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 made.add(target.parent)
-            counts[_link(session.store.sources.file(package.checksum), target)] += 1
+            counts[_link(file_of(package.checksum), target)] += 1
     return counts[0], counts[1]
 
 

@@ -94,9 +94,10 @@ def _make(
     journal: Journal,
     cancelled: Callable[[], bool],
 ) -> Result:
-    from osbuild_core.exports.compose.layout import lay_out
+    from osbuild_core.exports.compose.layout import building_fill, lay_out
 
-    made = lay_out(request, lock, place, settings, work, journal.say, cancelled)
+    fill = building_fill(lock, settings, work, journal.say, cancelled)
+    made = lay_out(request, lock, place, settings, work, fill)
     _check_cancelled(cancelled)
     places.publish(place, work, made.compose_id)
     return Result(

@@ -29,21 +29,18 @@ class Made:
     result_repofile: str
 
 
+Fill = Callable[[Path], None]
+"""Puts the trees of a compose with their packages below a directory."""
+
+
 def lay_out(
-    request: ComposeRequest,
-    lock: Lock,
-    place: Place,
-    settings: ComposeSettings,
-    work: Path,
-    say: Say,
-    cancelled: Callable[[], bool],
+    request: ComposeRequest, lock: Lock, place: Place, settings: ComposeSettings, work: Path, fill: Fill
 ) -> Made:
     """Make ``work/compose``. Raises ComposeError."""
     root = work / (COMPOSE if lock.kind == "image" else TREE)
     root.mkdir(parents=True)
     signer = Signer(settings.signing_key, settings.gnupg_home) if settings.signing_key else None
-    if lock.manifest is not None:
-        _build(lock, settings, work, root, say, cancelled)
+    fill(root)
     identity = compose_id(request, place, settings)
     write_metadata(request, lock, identity, settings, work / COMPOSE / "metadata")
     if lock.kind == "image":
@@ -61,18 +58,23 @@ def lay_out(
     return Made(identity.id, repo, f"{repo}/{place.name}.{ending}")
 
 
-def _build(
-    lock: Lock, settings: ComposeSettings, work: Path, root: Path, say: Say, cancelled: Callable[[], bool]
-) -> None:
-    """Have the engine make the trees of ``lock``, and link the packages into them."""
-    assert lock.manifest is not None
-    output = work / "output"
-    with building.opened(settings, say, cancelled) as session:
-        building.build(session, lock.manifest, [tree.pipeline for tree in lock.trees], output)
-        for tree in lock.trees:
-            _move_into(output / tree.pipeline, root / tree.path)
-        linked, copied = building.link_packages(session, lock.trees, root)
-    say(f"{linked} packages are links to the store" + (f", {copied} copies" if copied else ""))
+def building_fill(
+    lock: Lock, settings: ComposeSettings, work: Path, say: Say, cancelled: Callable[[], bool]
+) -> Fill:
+    """Return what has the engine make the trees of ``lock``, and links the packages into them."""
+
+    def fill(root: Path) -> None:
+        if lock.manifest is None:
+            return
+        output = work / "output"
+        with building.opened(settings, say, cancelled) as session:
+            building.build(session, lock.manifest, [tree.pipeline for tree in lock.trees], output)
+            for tree in lock.trees:
+                _move_into(output / tree.pipeline, root / tree.path)
+            linked, copied = building.link_packages(session.store.sources.file, lock.trees, root)
+        say(f"{linked} packages are links to the store" + (f", {copied} copies" if copied else ""))
+
+    return fill
 
 
 def _move_into(source: Path, target: Path) -> None:

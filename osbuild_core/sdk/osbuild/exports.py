@@ -41,7 +41,8 @@ class ExportService(host.Service):
     """Base of export modules, which have :meth:`export`. ``name`` is that of the export in the manifest.
 
     While it exports, ``manifest`` is the path of a file with the manifest (None: unknown), ``libraries`` are the
-    directories that its modules come from, those of the program itself left out.
+    directories that its modules come from, those of the program itself left out, and ``sources`` is the directory of
+    the store's source files, by content type and checksum.
 
     When the engine goes away, or does not want the export any more, Cancelled is raised in its main thread.
     """
@@ -51,6 +52,7 @@ class ExportService(host.Service):
         self.name = self.id.partition("/")[2] or self.id
         self.manifest = None
         self.libraries = []
+        self.sources = None
         self._lock = threading.Lock()
         self._signalled = 0.0
 
@@ -78,6 +80,7 @@ class ExportService(host.Service):
             raise host.ProtocolError("an export has no method {!r}".format(method))
         self.manifest = args.get("manifest")
         self.libraries = list(args.get("libraries") or ())
+        self.sources = args.get("sources")
         try:
             with self._cancellable():
                 data = self.export(args["tree"], args["output"], args["options"])

@@ -94,6 +94,16 @@ def test_contents(tree: Path, packages: Path, places: dict[str, str]) -> None:
     assert not list((tree / "bare").rglob("Contents*"))
 
 
+def test_packages_have_their_usual_places(tree: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "input"
+    folder.mkdir()
+    debs.build(folder, "libx1", {"Version": "2:1.5-1", "Source": "libx (1.4)"})
+    make(tree, folder, {"copy_packages": True})
+    assert [path.relative_to(tree).as_posix() for path in tree.rglob("*.deb")] == [
+        f"pool/main/libx/libx/libx1_1.5-1_{debs.NATIVE}.deb"
+    ]
+
+
 def test_the_same_packages_give_the_same_bytes(
     tmp_path: Path, packages: Path, places: dict[str, str]
 ) -> None:
@@ -147,13 +157,15 @@ def test_apt_takes_the_packages(tree: Path, packages: Path, places: dict[str, st
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"packages": {}}, "no place below pool/COMPONENT"),
+        ({"packages": None}, "is the place of two packages"),
         ({"architectures": ["m68k"]}, "which is not among architectures"),
     ],
 )
 def test_what_cannot_be(
     tree: Path, packages: Path, places: dict[str, str], options: dict[str, Any], reason: str
 ) -> None:
+    if options.get("packages", places) is None:
+        options = {"packages": dict.fromkeys(places, "pool/main/x.deb")}
     ended = run_raw(
         "deb-repository", tree, {"suite": "t", "packages": places, **options}, files={"packages": packages}
     )
