@@ -30,7 +30,9 @@ COMMANDS = {
     "modules": "Show the modules of a library, or begin a new one.",
     "plan": "Show what a build would do.",
     "resolve": "Turn a template into a locked manifest.",
+    "serve": "Serve composes and builds over HTTP.",
     "store": "Look after the object store.",
+    "worker": "Make what is in the queue of a service.",
 }
 """Name and one line for each command; the module of that name in this package has it as ``command``."""
 

@@ -1,0 +1,289 @@
+"""One piece of work from its lease to its result: a process does it, the lease is kept, the database is told."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import importlib
+import json
+import logging
+import os
+import pickle
+import signal
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from osbuild_core.exports.compose.request import ComposeRequest, from_columns
+from osbuild_core.exports.compose.vocabulary import SourceType, State
+from osbuild_core.server import builds, composes, reuse
+from osbuild_core.server.compose_document import target_url
+from osbuild_core.server.queue import BUILD, COMPOSE, Lease, LeaseLost, Queue, finish
+from osbuild_core.server.settings import ServerSettings
+from osbuild_core.server.tables import Build, Compose
+from osbuild_core.server.task_protocol import LONGEST, BuildTask, ComposeTask
+
+log = logging.getLogger("osbuild_core.server.worker")
+LATER = 0.3
+"""Seconds before work is looked at again that another one is to be made before."""
+GRACE = 10.0
+"""Seconds that a process has for ending by itself."""
+BACKOFF = (1.0, 5.0, 20.0, 60.0)
+
+
+class Assignment:
+    """Does what ``lease`` is for."""
+
+    def __init__(self, settings: ServerSettings, queue: Queue, lease: Lease) -> None:
+        self._settings = settings
+        self._queue = queue
+        self._database = queue.database
+        self._lease = lease
+        self._process: asyncio.subprocess.Process | None = None
+        self._cancelled_by: str | None = None
+        self._events: list[tuple[str, dict[str, Any]]] = []
+
+    async def run(self) -> None:
+        """Do it. Never raises but for cancellation, with which the work is given back."""
+        name = {"kind": self._lease.kind, "id": self._lease.subject_id}
+        log.info("begins", extra={"data": name})
+        keeper = asyncio.create_task(self._keep())
+        worker = asyncio.create_task(self._do())
+        try:
+            done, _ = await asyncio.wait({keeper, worker}, return_when=asyncio.FIRST_COMPLETED)
+            if worker in done:
+                worker.result()
+            else:
+                # The lease is lost, or the work was cancelled: whoever did that has written it down.
+                log.info("is not ours any more", extra={"data": name})
+        except LeaseLost:
+            log.info("is not ours any more", extra={"data": name})
+        except asyncio.CancelledError:
+            await self._end(keeper, worker)
+            with contextlib.suppress(Exception):
+                await self._queue.release(self._lease, attempted=False)
+            raise
+        except Exception:
+            log.exception("failed inside", extra={"data": name})
+            await self._end(keeper, worker)
+            with contextlib.suppress(Exception):
+                await self._queue.release(self._lease, after=self._backoff())
+        finally:
+            await self._end(keeper, worker)
+            log.info("ends", extra={"data": name})
+
+    async def _end(self, *tasks: asyncio.Task[None]) -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._kill()
+
+    async def _keep(self) -> None:
+        """Keep the lease; end where it is lost. The process hears of every time that it was kept."""
+        seconds = self._queue.seconds
+        while True:
+            await asyncio.sleep(seconds / 4)
+            try:
+                if await asyncio.wait_for(self._queue.renew(self._lease), seconds / 2) is not None:
+                    return
+            except LeaseLost:
+                return
+            except Exception:
+                # The process ends itself if this goes on.
+                log.warning("cannot reach the database")
+                continue
+            await self._pulse()
+            await self._flush()
+
+    async def _pulse(self) -> None:
+        # A little less than the lease, which began before this arrives.
+        await self._say({"pulse": self._queue.seconds * 0.9})
+
+    async def _say(self, message: Mapping[str, Any]) -> None:
+        if self._process is None or self._process.stdin is None:
+            return
+        with contextlib.suppress(ConnectionError, RuntimeError):
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            await self._process.stdin.drain()
+
+    async def _flush(self) -> None:
+        if self._lease.kind == BUILD and self._events:
+            happened, self._events = self._events, []
+            await builds.noted(self._database, self._lease, happened)
+
+    async def _do(self) -> None:
+        if self._lease.kind == COMPOSE:
+            await self._compose()
+        else:
+            await self._build()
+
+    # Composes
+
+    async def _compose(self) -> None:
+        row = await reuse.started(self._database, self._lease)
+        if row is None:
+            return
+        if self._lease.attempts > self._settings.limits.attempts:
+            await self._compose_failed(f"Given up: {self._lease.attempts - 1} workers have ended while at it")
+            return
+        request = composes.record(row).request
+        task = ComposeTask(
+            kind=COMPOSE,
+            id=row.id,
+            generator=self._settings.composes.generator,
+            request=_columns(row),
+            locked=row.locked,
+            is_resolved=row.locked is not None,
+            target_dir=str(self._target_dir(request)),
+            url=target_url(self._settings, self._url(), request.target_dir) or None,
+            settings=base64.b64encode(pickle.dumps(self._settings.compose_settings())).decode(),
+        )
+        await self._start(task)
+        outcome = await self._outcome()
+        if outcome is None:
+            return
+        kind, data = outcome
+        if kind == "done":
+            await self._compose_done(data)
+        elif data.get("retryable") and self._lease.attempts < self._settings.limits.attempts:
+            await self._queue.release(self._lease, after=self._backoff())
+        else:
+            await self._compose_failed(str(data["detail"]))
+
+    def _target_dir(self, request: ComposeRequest) -> Any:
+        known = self._settings.target_dirs.get(request.target_dir)
+        return known.path if known else self._settings.directory
+
+    def _url(self) -> str:
+        settings = self._settings
+        return (settings.url or f"http://{settings.host}:{settings.port}").rstrip("/")
+
+    async def _compose_done(self, data: Mapping[str, Any]) -> None:
+        async with self._database.writing() as session:
+            await finish(session, self._lease)
+            row = await session.get(Compose, self._lease.subject_id, with_for_update=True)
+            assert row is not None
+            row.pungi_compose_id = data["pungi_compose_id"]
+            row.result_repo, row.result_repofile = data["result_repo"], data["result_repofile"]
+            row.locked = data["locked"]
+            await composes.over(session, row, State.done, "Compose is generated successfully")
+
+    async def _compose_failed(self, reason: str) -> None:
+        async with self._database.writing() as session:
+            await finish(session, self._lease)
+            row = await session.get(Compose, self._lease.subject_id, with_for_update=True)
+            assert row is not None
+            await composes.over(session, row, State.failed, reason[:4000])
+
+    async def _resolved(self, columns: Mapping[str, Any]) -> bool:
+        """Tell whether the compose is to be made, now that its source is known."""
+        request = from_columns(columns)
+        generator = importlib.import_module(self._settings.composes.generator)
+        changed = None
+        if request.source_type is SourceType.tag:
+            changed = generator.tag_changed(self._settings.compose_settings())
+        decision = await reuse.decide(self._database, self._lease, request, changed)
+        if decision is reuse.Decision.later:
+            await self._queue.release(self._lease, after=LATER, attempted=False)
+        return decision is reuse.Decision.generate
+
+    # Builds
+
+    async def _build(self) -> None:
+        row = await builds.started(self._database, self._lease)
+        if row is None:
+            return
+        if self._lease.attempts > self._settings.limits.attempts:
+            reason = f"Given up: {self._lease.attempts - 1} workers have ended while at it"
+            await builds.over(self._database, self._lease, State.failed, reason, None)
+            return
+        await self._start(self._build_task(row))
+        outcome = await self._outcome()
+        if outcome is None:
+            return
+        kind, data = outcome
+        await self._flush()
+        if kind == "failed":
+            await builds.over(self._database, self._lease, State.failed, str(data["detail"]), None)
+            return
+        why = None if data["success"] else str((data["errors"] or [{"message": "failed"}])[0]["message"])
+        state = State.done if data["success"] else State.failed
+        await builds.over(self._database, self._lease, state, why, data)
+
+    def _build_task(self, row: Build) -> BuildTask:
+        settings = self._settings
+        return BuildTask(
+            kind=BUILD,
+            id=row.id,
+            manifest=row.manifest,
+            exports=row.exports,
+            output=str(settings.builds / f"build-{row.id}"),
+            settings={
+                "store": str(settings.store or settings.data / "store"),
+                "library": str(settings.library) if settings.library else None,
+                "jobs": settings.jobs,
+            },
+        )
+
+    # The process
+
+    async def _start(self, task: Mapping[str, Any]) -> None:
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "osbuild_core.server.task",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            start_new_session=True,
+            limit=LONGEST,
+        )
+        await self._say(task)
+        await self._pulse()
+
+    async def _outcome(self) -> tuple[str, dict[str, Any]] | None:
+        """Return what came of the process, None where there is nothing to do for it."""
+        process = self._process
+        assert process is not None and process.stdout is not None
+        async for line in process.stdout:
+            message = json.loads(line)
+            if "resolved" in message:
+                if not await self._resolved(message["resolved"]):
+                    return None
+                await self._say({"go": True})
+            elif "event" in message:
+                self._events.append((message["event"], message["data"]))
+                if len(self._events) >= 200:
+                    await self._flush()
+                    self._events.clear()
+            else:
+                kind = "done" if "done" in message else "failed"
+                return kind, message[kind]
+        status = await process.wait()
+        detail = f"the process that made it ended with status {status}"
+        return "failed", {"code": "crashed", "detail": detail, "retryable": True}
+
+    async def _kill(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), GRACE)
+        except TimeoutError:
+            pass
+        finally:
+            # Its whole session: what it has started does not outlive it.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+
+    def _backoff(self) -> float:
+        return BACKOFF[min(self._lease.attempts, len(BACKOFF)) - 1]
+
+
+def _columns(row: Compose) -> dict[str, Any]:
+    from osbuild_core.exports.compose.request import columns
+
+    return columns(composes.record(row).request)

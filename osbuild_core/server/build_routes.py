@@ -1,0 +1,207 @@
+"""``/builds``: submit a manifest, follow it, fetch what it made, cancel it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path as FilePath
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+from osbuild_core.model.errors import ManifestError, OsbuildError, place_text
+from osbuild_core.server import builds
+from osbuild_core.server.access import Identity
+from osbuild_core.server.compose_routes import LARGEST, Id
+from osbuild_core.server.files import file_response
+from osbuild_core.server.openapi import ERRORS, NEW_BUILD
+from osbuild_core.server.refusal import Refusal
+from osbuild_core.server.service import Service, document, sender
+from osbuild_core.server.tables import Build
+
+router = APIRouter(prefix="/builds", tags=["builds"])
+POLL = 0.3
+"""Seconds between looks at the database for somebody who follows a build."""
+KEEP_ALIVE = 15.0
+FILES = 10_000
+
+
+async def _mine(request: Request, id: int) -> tuple[Build, Identity]:
+    """Return a build that belongs to who asks. Raises Refusal (401, 403, 404)."""
+    service = Service.of(request)
+    who = await sender(request, reading=request.method in ("GET", "HEAD"))
+    if who is None:
+        raise Refusal(401, "A token is needed", {"WWW-Authenticate": "Bearer"})
+    row = await builds.get(service.database, id)
+    if row.owner != who.user and not service.policy.is_admin(who):
+        raise Refusal(403, f"Build {id} belongs to somebody else")
+    return row, who
+
+
+def _directory(service: Service, id: int) -> FilePath:
+    return service.settings.builds / f"build-{id}"
+
+
+@router.post("", responses=ERRORS, openapi_extra=NEW_BUILD, status_code=202)
+@router.post("/", responses=ERRORS, openapi_extra=NEW_BUILD, status_code=202, include_in_schema=False)
+async def submit(request: Request) -> JSONResponse:
+    """Submit a manifest: ``{"manifest": {…}, "exports": [names]}``. Without exports its last pipelines are built."""
+    service = Service.of(request)
+    who = service.policy.builder(await sender(request), "new-build")
+    asked = await document(request, needed=True)
+    if not isinstance(asked, dict) or not isinstance(asked.get("manifest"), dict):
+        raise Refusal(400, "The body has to be an object with a 'manifest'")
+    exports = asked.get("exports", [])
+    if not isinstance(exports, list) or not all(isinstance(name, str) for name in exports):
+        raise Refusal(400, "exports: has to be a list of names")
+    if unknown := set(asked) - {"manifest", "exports"}:
+        raise Refusal(400, f"There is no parameter {sorted(map(str, unknown))[0][:60]!r}")
+    await asyncio.to_thread(_check, service, asked["manifest"], exports)
+    row = await builds.submit(
+        service.database,
+        asked["manifest"],
+        exports,
+        who.user,
+        at_most=service.settings.limits.queued_per_owner,
+    )
+    service.wake()
+    return JSONResponse(
+        builds.build_document(row), status_code=202, headers={"Location": f"/builds/{row.id}"}
+    )
+
+
+def _check(service: Service, manifest: dict[str, Any], exports: list[str]) -> None:
+    """Refuse now what a worker could only refuse later. Raises Refusal (400)."""
+    from osbuild_core.engine.plan import export_targets
+    from osbuild_core.engine.session import Session
+    from osbuild_core.engine.settings import Settings
+
+    settings = service.settings
+    try:
+        with Session(Settings(store=settings.data / "none", library=settings.library)) as session:
+            export_targets(session.load(manifest), exports)
+    except ManifestError as error:
+        issue = error.issues[0]
+        raise Refusal(400, f"{place_text(issue.path)}: {issue.message}") from None
+    except OsbuildError as error:
+        raise Refusal(400, error.detail) from None
+
+
+@router.get("", responses=ERRORS)
+@router.get("/", responses=ERRORS, include_in_schema=False)
+async def list_builds(
+    request: Request,
+    page: Annotated[int, Query(ge=1, le=1 << 31)] = 1,
+    per_page: Annotated[int, Query(ge=1, le=1000)] = 10,
+) -> JSONResponse:
+    """List the builds of who asks, of everyone for administrators."""
+    service = Service.of(request)
+    who = await sender(request, reading=True)
+    if who is None:
+        raise Refusal(401, "A token is needed", {"WWW-Authenticate": "Bearer"})
+    owner = None if service.policy.is_admin(who) else who.user
+    rows, total = await builds.listed(service.database, owner, page, per_page)
+    meta = {"page": page, "per_page": per_page, "total": total, "pages": -(-total // per_page)}
+    return JSONResponse({"meta": meta, "items": [builds.build_document(row) for row in rows]})
+
+
+@router.get("/{id}", responses=ERRORS)
+async def get_build(request: Request, id: Id) -> JSONResponse:
+    """Return a build with its result."""
+    row, _ = await _mine(request, id)
+    return JSONResponse(builds.build_document(row, result=row.result))
+
+
+@router.delete("/{id}", responses=ERRORS, status_code=202)
+async def cancel(request: Request, id: Id) -> JSONResponse:
+    """Cancel a build that is not over."""
+    service = Service.of(request)
+    service.policy.builder(await sender(request), "delete-build")
+    _, who = await _mine(request, id)
+    await builds.cancel(service.database, id, who.user)
+    service.wake()
+    return JSONResponse({"status": 202, "message": f"Build {id} has been canceled."}, status_code=202)
+
+
+@router.get(
+    "/{id}/events", responses={**ERRORS, 200: {"description": "Events", "content": {"text/event-stream": {}}}}
+)
+async def follow(
+    request: Request, id: Id, after: Annotated[int, Query(ge=0, le=LARGEST)] = 0
+) -> StreamingResponse:
+    """Send what happens in a build, as it happens, from its beginning or the event ``after`` on.
+
+    Server-sent events (HTML Living Standard, 9.2). The last one is ``end``. A client that was cut off goes on by
+    ``Last-Event-ID``.
+    """
+    await _mine(request, id)
+    last = request.headers.get("last-event-id", "")
+    start = int(last) if last.isascii() and last.isdigit() and len(last) < 19 else after
+    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    return StreamingResponse(
+        _stream(Service.of(request), id, start), media_type="text/event-stream", headers=headers
+    )
+
+
+async def _stream(service: Service, id: int, after: int) -> AsyncIterator[str]:
+    silent = 0.0
+    while True:
+        found = await builds.events(service.database, id, after)
+        for event in found:
+            after, silent = event.id, 0.0
+            yield f"id: {event.id}\nevent: {event.kind}\ndata: {json.dumps(event.data)}\n\n"
+            if event.kind == "end":
+                return
+        if not found:
+            await asyncio.sleep(POLL)
+            silent += POLL
+        if silent >= KEEP_ALIVE:
+            # Who has gone is noticed by writing only.
+            silent = 0.0
+            yield ": still here\n\n"
+
+
+@router.get("/{id}/log", responses={**ERRORS, 200: {"description": "Text", "content": {"text/plain": {}}}})
+async def log(request: Request, id: Id) -> StreamingResponse:
+    """Return what the stages have printed so far."""
+    await _mine(request, id)
+    service = Service.of(request)
+
+    async def text() -> AsyncIterator[str]:
+        after = 0
+        while found := await builds.events(service.database, id, after):
+            after = found[-1].id
+            yield "".join(str(event.data.get("text", "")) for event in found if event.kind == "output")
+
+    return StreamingResponse(text(), media_type="text/plain; charset=utf-8")
+
+
+@router.get("/{id}/files", responses=ERRORS)
+async def list_files(request: Request, id: Id) -> JSONResponse:
+    """List the files that a build has exported, with their sizes in bytes."""
+    await _mine(request, id)
+    return JSONResponse({"files": await asyncio.to_thread(_files, _directory(Service.of(request), id))})
+
+
+def _files(directory: FilePath) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for folder, folders, names in os.walk(directory):
+        folders.sort()
+        for name in sorted(names):
+            path = FilePath(folder, name)
+            if path.is_file() and not path.is_symlink():
+                found.append({"path": path.relative_to(directory).as_posix(), "size": path.stat().st_size})
+                if len(found) >= FILES:
+                    return found
+    return found
+
+
+@router.get("/{id}/files/{path:path}", include_in_schema=False)
+@router.head("/{id}/files/{path:path}", include_in_schema=False)
+async def build_file(request: Request, id: Id, path: str) -> Response:
+    """Give a file that a build has exported."""
+    await _mine(request, id)
+    return file_response(request, _directory(Service.of(request), id), path)

@@ -1,0 +1,134 @@
+"""What happens to builds in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import undefer
+
+from osbuild_core.exports.compose.vocabulary import State
+from osbuild_core.server.compose_document import time_text
+from osbuild_core.server.database import Database, now
+from osbuild_core.server.queue import BUILD, Lease, fenced, finish, queued, submitted
+from osbuild_core.server.refusal import Refusal
+from osbuild_core.server.tables import Build, BuildEvent, Work
+
+
+async def submit(
+    database: Database, manifest: dict[str, Any], exports: Sequence[str], owner: str, *, at_most: int
+) -> Build:
+    """Put a build into the table and the queue. Raises Refusal (429)."""
+    async with database.writing(alone=True) as session:
+        if await queued(session, owner) >= at_most:
+            raise Refusal(429, f"{owner} has {at_most} requests in the queue; wait for one of them")
+        row = Build(
+            owner=owner, state=int(State.wait), exports=list(exports), time_submitted=now(), manifest=manifest
+        )
+        session.add(row)
+        await session.flush()
+        session.add(submitted(BUILD, row.id, owner))
+        return row
+
+
+async def get(database: Database, id: int) -> Build:
+    """Return a build with its result. Raises Refusal (404)."""
+    async with database.reading() as session:
+        row = await session.get(Build, id, options=[undefer(Build.result)])
+    if row is None:
+        raise Refusal(404, f"There is no build {id}")
+    return row
+
+
+async def listed(database: Database, owner: str | None, page: int, per_page: int) -> tuple[list[Build], int]:
+    """Return one page of builds, the newest first, and how many there are; ``owner`` None: everyone's."""
+    filters = [] if owner is None else [Build.owner == owner]
+    async with database.reading() as session:
+        total = await session.scalar(select(func.count()).select_from(Build).where(*filters))
+        rows = await session.scalars(
+            select(Build)
+            .where(*filters)
+            .order_by(Build.id.desc())
+            .offset((page - 1) * per_page)
+            .limit(per_page)
+        )
+        return list(rows), int(total or 0)
+
+
+async def events(database: Database, id: int, after: int, at_most: int = 500) -> list[BuildEvent]:
+    """Return what happened in a build after the event ``after``."""
+    async with database.reading() as session:
+        rows = await session.scalars(
+            select(BuildEvent)
+            .where(BuildEvent.build_id == id, BuildEvent.id > after)
+            .order_by(BuildEvent.id)
+            .limit(at_most)
+        )
+        return list(rows)
+
+
+async def cancel(database: Database, id: int, by: str) -> None:
+    """Cancel a build; its worker finds out at its next sign of life. Raises Refusal (400, 404)."""
+    async with database.writing() as session:
+        await session.execute(delete(Work).where(Work.kind == BUILD, Work.subject_id == id))
+        row = await session.get(Build, id, with_for_update=True)
+        if row is None:
+            raise Refusal(404, f"There is no build {id}")
+        if State(row.state) not in (State.wait, State.generating):
+            raise Refusal(400, f"Build {id} is over")
+        _over(session, row, State.failed, f"Canceled by {by}", None)
+
+
+async def started(database: Database, lease: Lease) -> Build | None:
+    """Note that a worker has the build; return it, None where there is nothing to do. Raises LeaseLost."""
+    async with database.writing() as session:
+        await fenced(session, lease)
+        row = await session.get(
+            Build, lease.subject_id, options=[undefer(Build.manifest)], with_for_update=True
+        )
+        if row is None or State(row.state) not in (State.wait, State.generating):
+            await finish(session, lease)
+            return None
+        row.state, row.time_started = int(State.generating), row.time_started or now()
+        return row
+
+
+async def noted(database: Database, lease: Lease, happened: Sequence[tuple[str, dict[str, Any]]]) -> None:
+    """Write down what happened. Raises LeaseLost."""
+    async with database.writing() as session:
+        await fenced(session, lease)
+        session.add_all(
+            BuildEvent(build_id=lease.subject_id, kind=kind, data=data) for kind, data in happened
+        )
+
+
+async def over(database: Database, lease: Lease, state: State, reason: str | None, result: Any) -> None:
+    """Write what came of a build and take it out of the queue. Raises LeaseLost."""
+    async with database.writing() as session:
+        await finish(session, lease)
+        row = await session.get(Build, lease.subject_id, with_for_update=True)
+        assert row is not None
+        _over(session, row, state, reason, result)
+
+
+def _over(session: AsyncSession, row: Build, state: State, reason: str | None, result: Any) -> None:
+    row.state, row.state_reason, row.time_done, row.result = int(state), reason, now(), result
+    session.add(BuildEvent(build_id=row.id, kind="end", data={"state": state.name, "reason": reason}))
+
+
+def build_document(row: Build, *, result: Any = None) -> dict[str, Any]:
+    """Return the JSON of a build."""
+    return {
+        "id": row.id,
+        "owner": row.owner,
+        "state": row.state,
+        "state_name": State(row.state).name,
+        "state_reason": row.state_reason,
+        "exports": row.exports,
+        "time_submitted": time_text(row.time_submitted),
+        "time_started": time_text(row.time_started),
+        "time_done": time_text(row.time_done),
+        "result": result,
+    }

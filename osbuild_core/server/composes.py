@@ -1,0 +1,219 @@
+"""What happens to composes in the database: each function is one transaction or a part of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import undefer
+
+from osbuild_core.exports.compose.lifetime import (
+    Extension,
+    Record,
+    renewal,
+    time_to_expire_when_over,
+)
+from osbuild_core.exports.compose.parsing import NewCompose, Renewal
+from osbuild_core.exports.compose.request import ComposeRequest, columns, from_columns
+from osbuild_core.exports.compose.vocabulary import FLAGS, RESULTS, State, number
+from osbuild_core.server.database import Database, now
+from osbuild_core.server.queue import COMPOSE, queued, submitted
+from osbuild_core.server.refusal import Refusal
+from osbuild_core.server.tables import Compose, Work
+
+FINISHED = (State.done, State.failed)
+BUSY = (State.wait, State.generating)
+
+
+def row_values(request: ComposeRequest) -> dict[str, Any]:
+    """Return the columns of a request."""
+    values = columns(request)
+    values["flags"] = number(values["flags"], FLAGS)
+    values["results"] = number(values["results"], RESULTS)
+    return values
+
+
+def record(row: Compose) -> Record:
+    """Return a row as the rules of composes read it."""
+    stored = {
+        column.key: getattr(row, column.key) for column in Compose.__table__.columns if column.key != "locked"
+    }
+    return Record(
+        id=row.id,
+        request=from_columns(stored),
+        state=State(row.state),
+        time_submitted=row.time_submitted,
+        time_to_expire=row.time_to_expire,
+        state_reason=row.state_reason,
+        reused_id=row.reused_id,
+        time_started=row.time_started,
+        pungi_compose_id=row.pungi_compose_id,
+        removed_by=row.removed_by,
+    )
+
+
+async def create(database: Database, new: NewCompose, owner: str, *, at_most: int) -> Compose:
+    """Put a new request into the table and the queue. Raises Refusal (429) where ``at_most`` are there."""
+    async with database.writing(alone=True) as session:
+        return await _insert(session, new.request, new.seconds_to_live, owner, at_most)
+
+
+async def _insert(
+    session: AsyncSession,
+    request: ComposeRequest,
+    seconds: int,
+    owner: str,
+    at_most: int,
+    locked: Mapping[str, Any] | None = None,
+) -> Compose:
+    if await queued(session, owner) >= at_most:
+        raise Refusal(429, f"{owner} has {at_most} requests in the queue; wait for one of them")
+    at = now()
+    row = Compose(
+        **row_values(request),
+        owner=owner,
+        state=int(State.wait),
+        time_submitted=at,
+        time_to_expire=at + timedelta(seconds=seconds),
+        locked=None if locked is None else dict(locked),
+    )
+    session.add(row)
+    await session.flush()
+    session.add(submitted(COMPOSE, row.id, owner))
+    return row
+
+
+async def get(database: Database, id: int, *, whole: bool = False) -> Compose | None:
+    """Return a compose; ``whole``: with what it takes to make it again."""
+    async with database.reading() as session:
+        return await session.get(Compose, id, options=[undefer(Compose.locked)] if whole else [])
+
+
+async def listed(
+    database: Database, filters: Sequence[Any], order: Any, page: int, per_page: int
+) -> tuple[list[Compose], int]:
+    """Return one page of composes and how many there are on all pages."""
+    async with database.reading() as session:
+        total = await session.scalar(select(func.count()).select_from(Compose).where(*filters))
+        rows = await session.scalars(
+            select(Compose).where(*filters).order_by(order).offset((page - 1) * per_page).limit(per_page)
+        )
+        return list(rows), int(total or 0)
+
+
+async def renew(
+    database: Database, id: int, asked: Renewal, owner: str, *, seconds: int, at_most: int, allow: Any
+) -> Compose:
+    """Extend the compose ``id``, or put a new one like it into the queue; return what serves from now on.
+
+    ``allow`` is called with the request of a new one and may raise Refusal. Raises Refusal (404).
+    """
+    async with database.writing(alone=True) as session:
+        row = await session.get(Compose, id, options=[undefer(Compose.locked)], with_for_update=True)
+        if row is None or State(row.state) in BUSY:
+            raise Refusal(404, f"There is no compose {id} that could be renewed")
+        mine = record(row)
+        related = await session.scalars(
+            select(Compose)
+            .where(
+                (Compose.id == mine.directory_id) | (Compose.reused_id == mine.directory_id),
+                Compose.state.in_([int(State.done), int(State.generating)]),
+            )
+            .order_by(Compose.id)
+            .with_for_update()
+        )
+        sharing = list(related)
+        decided = renewal(mine, asked, [record(other) for other in sharing], now(), seconds)
+        if isinstance(decided, Extension):
+            for other in {one.id: one for one in (*sharing, row)}.values():
+                if other.id in decided.ids:
+                    other.time_to_expire = max(other.time_to_expire, decided.time_to_expire)
+                    # Whoever asked for its removal was overruled in time.
+                    other.removed_by = None
+            return row
+        allow(decided.request)
+        locked = row.locked if decided.same_content else None
+        return await _insert(session, decided.request, decided.seconds_to_live, owner, at_most, locked)
+
+
+async def remove(database: Database, id: int, by: str, owner: str | None) -> str:
+    """Cancel a compose that is not finished, let a finished one expire now; return what to tell.
+
+    ``owner``: it has to be theirs (None: anyone's). Raises Refusal (400, 403, 404).
+    """
+    async with database.writing() as session:
+        # Work before compose, as workers do, so that nobody waits for each other.
+        await session.execute(
+            select(Work.id).where(Work.kind == COMPOSE, Work.subject_id == id).with_for_update()
+        )
+        row = await session.get(Compose, id, with_for_update=True)
+        if row is None:
+            raise Refusal(404, f"There is no compose {id}")
+        if owner is not None and row.owner != owner:
+            raise Refusal(403, f"{owner} is not allowed to remove compose {id} of {row.owner}")
+        state = State(row.state)
+        if state in FINISHED:
+            row.time_to_expire = now()
+            row.removed_by = by
+            return f"The delete request for compose (id={id}) has been accepted and will be processed later."
+        if state is State.removed:
+            raise Refusal(
+                400, f"Compose (id={id}) can not be removed, its state need to be in done, failed or wait."
+            )
+        await _cancel(session, row, by)
+        return f"Compose (id={id}) has been canceled."
+
+
+async def _cancel(session: AsyncSession, row: Compose, by: str) -> None:
+    # Without its row in the queue, a worker that has it finds out at its next sign of life.
+    await session.execute(delete(Work).where(Work.kind == COMPOSE, Work.subject_id == row.id))
+    await over(session, row, State.failed, f"Canceled by {by}", follow=False)
+    await _return_followers(session, row.id)
+
+
+async def _return_followers(session: AsyncSession, id: int) -> None:
+    """Put those that waited for a compose that was given up back into the queue: they are somebody else's."""
+    followers = await session.scalars(
+        select(Compose)
+        .where(Compose.reused_id == id, Compose.state == int(State.generating))
+        .order_by(Compose.id)
+        .with_for_update()
+    )
+    for other in followers:
+        other.reused_id, other.state, other.state_reason = None, int(State.wait), None
+        other.time_started = None
+        session.add(submitted(COMPOSE, other.id, other.owner))
+
+
+async def over(
+    session: AsyncSession, row: Compose, state: State, reason: str | None, *, follow: bool = True
+) -> None:
+    """Write that a compose is done or failed, and with ``follow`` those that share its files.
+
+    ``time_to_expire`` counts from now on (A2 of ODCS).
+    """
+    rows = [row]
+    if follow:
+        # Locked first: a compose that is about to follow this one either is seen here or sees it finished.
+        await session.execute(
+            update(Compose)
+            .where(Compose.id == row.id)
+            .values(state=int(state))
+            .execution_options(synchronize_session=False)
+        )
+        found = await session.scalars(
+            select(Compose)
+            .where(Compose.reused_id == row.id, Compose.state == int(State.generating))
+            .order_by(Compose.id)
+            .with_for_update()
+        )
+        rows += list(found)
+    at = now()
+    for one in rows:
+        one.time_to_expire = time_to_expire_when_over(record(one), at)
+        one.state, one.state_reason, one.time_done = int(state), reason, at
+        one.pungi_compose_id = row.pungi_compose_id
+        one.result_repo, one.result_repofile = row.result_repo, row.result_repofile

@@ -1,0 +1,137 @@
+"""What has to happen now and then: composes expire, stuck ones are given up, files go that nobody has any more."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import re
+from datetime import timedelta
+from pathlib import Path
+
+from sqlalchemy import delete, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from osbuild_core.exports.compose.generate import Place
+from osbuild_core.exports.compose.lifetime import LONGEST_WAIT, is_expired, is_stuck, removal_reason
+from osbuild_core.exports.compose.vocabulary import State
+from osbuild_core.server.composes import FINISHED, over, record
+from osbuild_core.server.database import Database, now
+from osbuild_core.server.queue import COMPOSE
+from osbuild_core.server.settings import ServerSettings
+from osbuild_core.server.tables import Compose, Work, Worker
+
+log = logging.getLogger("osbuild_core.server.maintenance")
+AT_ONCE = 200
+FORGOTTEN = 3600.0
+"""Seconds without a sign of life after which a worker is forgotten."""
+_NAME = re.compile(r"odcs-([0-9]{1,18})")
+
+
+class Maintenance:
+    """Any worker may do it at any time; what one does, another one finds done."""
+
+    def __init__(self, settings: ServerSettings, database: Database) -> None:
+        self._settings = settings
+        self._database = database
+
+    async def run(self) -> None:
+        """Do all of it once."""
+        await self._expire()
+        await self._give_up()
+        await self._forget()
+        for name, directory in self._directories().items():
+            await self._remove_files(name, directory)
+
+    def _directories(self) -> dict[str, Path]:
+        others = {name: one.path for name, one in self._settings.target_dirs.items()}
+        return {"default": self._settings.directory, **others}
+
+    async def _expire(self) -> None:
+        """Let finished composes whose time is over become ``removed``."""
+        while True:
+            async with self._database.writing() as session:
+                found = await session.scalars(
+                    select(Compose)
+                    .where(
+                        Compose.state.in_([int(state) for state in FINISHED]), Compose.time_to_expire < now()
+                    )
+                    .order_by(Compose.id)
+                    .limit(AT_ONCE)
+                    .with_for_update(skip_locked=True)
+                )
+                rows = list(found)
+                for row in rows:
+                    mine = record(row)
+                    if is_expired(mine, now()):
+                        row.state, row.state_reason = int(State.removed), removal_reason(mine)
+                        row.time_removed = now()
+                        log.info("removed", extra={"data": {"id": row.id}})
+            if len(rows) < AT_ONCE:
+                return
+
+    async def _give_up(self) -> None:
+        """Let composes fail that wait or are being made for too long."""
+        longest = timedelta(seconds=self._settings.limits.generating_seconds)
+        at = now()
+        async with self._database.reading() as session:
+            rows = await session.scalars(
+                select(Compose).where(
+                    or_(
+                        (Compose.state == int(State.wait)) & (Compose.time_submitted < at - LONGEST_WAIT),
+                        (Compose.state == int(State.generating)) & (Compose.time_started < at - 2 * longest),
+                    )
+                )
+            )
+            stuck = {row.id: is_stuck(record(row), at, longest) for row in rows if row.reused_id is None}
+        for id, reason in stuck.items():
+            if reason is not None:
+                async with self._database.writing() as session:
+                    await self._fail(session, id, reason)
+
+    async def _fail(self, session: AsyncSession, id: int, reason: str) -> None:
+        await session.execute(delete(Work).where(Work.kind == COMPOSE, Work.subject_id == id))
+        row = await session.get(Compose, id, with_for_update=True)
+        if row is not None and State(row.state) in (State.wait, State.generating):
+            await over(session, row, State.failed, reason)
+            log.warning("given up", extra={"data": {"id": id}})
+
+    async def _forget(self) -> None:
+        async with self._database.writing() as session:
+            await session.execute(delete(Worker).where(Worker.seen < self._database.clock() - FORGOTTEN))
+
+    async def _remove_files(self, target_dir: str, directory: Path) -> None:
+        """Remove the directories of composes that are removed and that no other one shares.
+
+        A directory whose number no compose of the database has is left alone: the database may be another one.
+        """
+        names = await asyncio.to_thread(_directories_of_composes, directory)
+        for start in range(0, len(names), AT_ONCE):
+            ids = names[start : start + AT_ONCE]
+            async with self._database.reading() as session:
+                removed = await session.scalars(
+                    select(Compose.id).where(
+                        Compose.id.in_(ids),
+                        Compose.state == int(State.removed),
+                        Compose.target_dir == target_dir,
+                    )
+                )
+                used = await session.scalars(
+                    select(Compose.reused_id).where(
+                        Compose.reused_id.in_(ids), Compose.state != int(State.removed)
+                    )
+                )
+                free = set(removed) - set(used)
+            generator = importlib.import_module(self._settings.composes.generator)
+            for id in sorted(free):
+                await asyncio.to_thread(generator.remove, Place(directory, id))
+
+
+def _directories_of_composes(directory: Path) -> list[int]:
+    try:
+        names = [path.name for path in directory.iterdir()]
+    except OSError:
+        # Not mounted here, or nothing was made yet.
+        return []
+    matches = (_NAME.fullmatch(name) for name in names)
+    return sorted(int(match[1]) for match in matches if match)

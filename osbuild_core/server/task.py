@@ -1,0 +1,179 @@
+"""The process that does one piece of work for a worker, and ends with it.
+
+Run as ``python -m osbuild_core.server.task``.
+
+A process of its own: it can be stopped at any moment, libraries that crash take nothing else with them, and a worker
+that is busy still gives signs of life.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import json
+import os
+import pickle
+import queue
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+from typing import IO, Any
+
+from osbuild_core.model.errors import OsbuildError, place_text
+
+
+class Stopped(BaseException):
+    """SIGTERM: the work was cancelled."""
+
+
+class Channel:
+    """The worker's end: reads what it says in a thread, and ends this process when it falls silent."""
+
+    def __init__(self, incoming: IO[str], outgoing: IO[str]) -> None:
+        self._incoming = incoming
+        self._outgoing = outgoing
+        self._lock = threading.Lock()
+        self._go: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._deadline = float("inf")
+        self.stopped = threading.Event()
+
+    def task(self) -> dict[str, Any]:
+        """Return the task, and listen from then on."""
+        task: dict[str, Any] = json.loads(self._incoming.readline())
+        threading.Thread(target=self._listen, daemon=True).start()
+        threading.Thread(target=self._watch, daemon=True).start()
+        return task
+
+    def say(self, **message: Any) -> None:
+        with self._lock:
+            self._outgoing.write(json.dumps(message, default=str) + "\n")
+            self._outgoing.flush()
+
+    def wait_for_go(self) -> bool:
+        """Tell whether the compose is to be made, once the worker knows."""
+        while not self.stopped.is_set():
+            try:
+                return self._go.get(timeout=0.2)
+            except queue.Empty:
+                continue
+        return False
+
+    def _listen(self) -> None:
+        for line in self._incoming:
+            message = json.loads(line)
+            if "pulse" in message:
+                self._deadline = time.monotonic() + float(message["pulse"])
+            elif "go" in message:
+                self._go.put(bool(message["go"]))
+        _end()
+
+    def _watch(self) -> None:
+        while time.monotonic() < self._deadline:
+            time.sleep(min(0.5, max(0.01, self._deadline - time.monotonic())))
+        # Another worker may have begun the same by now.
+        _end()
+
+
+def _end() -> None:
+    """End this process and all that it has started. What is begun then is dropped by the store when next opened."""
+    os.killpg(0, signal.SIGKILL)
+
+
+def main() -> int:
+    """Do the task that standard input has."""
+    _die_with_parent()
+    # What libraries print is not for the worker.
+    outgoing = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    channel = Channel(sys.stdin, outgoing)
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        channel.stopped.set()
+        raise Stopped
+
+    signal.signal(signal.SIGTERM, stop)
+    task = channel.task()
+    try:
+        outcome = _outcome(task, channel)
+    except Stopped:
+        outcome = _failed("cancelled", "cancelled")
+    # From here on the worker knows, and may be quicker than we are.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if outcome is not None:
+        channel.say(**outcome)
+    return 0
+
+
+def _outcome(task: dict[str, Any], channel: Channel) -> dict[str, Any] | None:
+    """Do the task; return what to say of it, None where there is nothing to say."""
+    try:
+        if task["kind"] == "compose":
+            return _compose(task, channel)
+        from osbuild_core.server.build_task import build
+
+        return {"done": build(task, lambda kind, data: channel.say(event=kind, data=data))}
+    except OsbuildError as error:
+        where = f"{place_text(error.place)}: " if error.place else ""
+        hint = f" ({error.hint})" if error.hint else ""
+        return _failed(error.code, f"{where}{error.detail}{hint}", retryable=error.retryable)
+    except OSError as error:
+        return _failed("system", str(error), retryable=True)
+    except Exception as error:
+        import traceback
+
+        traceback.print_exc()
+        return _failed("internal", f"internal error: {type(error).__name__}")
+
+
+def _failed(code: str, detail: str, *, retryable: bool = False) -> dict[str, Any]:
+    return {"failed": {"code": code, "detail": detail, "retryable": retryable}}
+
+
+def _compose(task: dict[str, Any], channel: Channel) -> dict[str, Any] | None:
+    from osbuild_core.exports.compose.generate import Place
+    from osbuild_core.exports.compose.request import columns, from_columns
+
+    generator = importlib.import_module(task["generator"])
+    # The worker's own object: reading the settings again would take longer than many a compose.
+    settings = pickle.loads(base64.b64decode(task["settings"]))
+
+    def log(line: str) -> None:
+        channel.say(event="log", data={"text": line})
+
+    request = from_columns(task["request"])
+    if not task["is_resolved"]:
+        request = generator.resolve(request, settings, log)
+    channel.say(resolved=columns(request))
+    if not channel.wait_for_go():
+        return None
+    result = generator.generate(
+        request,
+        Place(Path(task["target_dir"]), task["id"], task["url"]),
+        settings,
+        locked=task["locked"],
+        log=log,
+        cancelled=channel.stopped.is_set,
+    )
+    return {
+        "done": {
+            "pungi_compose_id": result.pungi_compose_id,
+            "result_repo": result.result_repo,
+            "result_repofile": result.result_repofile,
+            "locked": dict(result.locked),
+        }
+    }
+
+
+def _die_with_parent() -> None:
+    """Have the kernel end us when the worker ends, however that is (prctl(2))."""
+    import prctl
+
+    # Should it be gone already, standard input has ended, too.
+    prctl.set_pdeathsig(signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
