@@ -167,6 +167,10 @@ class Assignment:
             row.pungi_compose_id = data["pungi_compose_id"]
             row.result_repo, row.result_repofile = data["result_repo"], data["result_repofile"]
             row.locked = data["locked"]
+            if row.source_type == SourceType.pulp:
+                # What the content sets are for and are signed with is known only now.
+                row.arches = " ".join(data["arches"])
+                row.sigkeys = " ".join(data["locked"].get("extra", {}).get("sigkeys", [])) or row.sigkeys
             await composes.over(session, row, State.done, "Compose is generated successfully")
 
     async def _compose_failed(self, reason: str) -> None:
@@ -182,7 +186,7 @@ class Assignment:
         generator = importlib.import_module(self._settings.composes.generator)
         changed = None
         if request.source_type is SourceType.tag:
-            changed = generator.tag_changed(self._settings.compose_settings())
+            changed = generator.tag_changed(self._settings.compose_settings(), request.arches)
         decision = await reuse.decide(self._database, self._lease, request, changed)
         if decision is reuse.Decision.later:
             await self._queue.release(self._lease, after=LATER, attempted=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import ColumnElement, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from osbuild_core.server.database import Database
@@ -42,6 +42,15 @@ async def queued(session: AsyncSession, owner: str) -> int:
     """Return how much of an owner's is not done."""
     found = await session.scalar(select(func.count()).select_from(Work).where(Work.owner == owner))
     return int(found or 0)
+
+
+def _held(lease: Lease) -> tuple[ColumnElement[bool], ...]:
+    return (
+        Work.id == lease.id,
+        Work.fence == lease.fence,
+        Work.kind == lease.kind,
+        Work.subject_id == lease.subject_id,
+    )
 
 
 class Queue:
@@ -83,7 +92,7 @@ class Queue:
         async with self.database.writing() as session:
             kept = await session.execute(
                 update(Work)
-                .where(Work.id == lease.id, Work.fence == lease.fence)
+                .where(*_held(lease))
                 .values(lease_until=self.database.clock() + self.seconds)
                 .returning(Work.cancelled_by)
                 .execution_options(synchronize_session=False)
@@ -98,7 +107,7 @@ class Queue:
         async with self.database.writing() as session:
             await session.execute(
                 update(Work)
-                .where(Work.id == lease.id, Work.fence == lease.fence)
+                .where(*_held(lease))
                 .values(
                     lease_holder=None,
                     lease_until=None,
@@ -129,7 +138,7 @@ async def fenced(session: AsyncSession, lease: Lease) -> None:
     """Hold the work's row until the transaction ends. Raises LeaseLost where it is somebody else's."""
     held = await session.execute(
         update(Work)
-        .where(Work.id == lease.id, Work.fence == lease.fence)
+        .where(*_held(lease))
         .values(fence=Work.fence)
         .returning(Work.id)
         .execution_options(synchronize_session=False)
@@ -141,10 +150,7 @@ async def fenced(session: AsyncSession, lease: Lease) -> None:
 async def finish(session: AsyncSession, lease: Lease) -> None:
     """Take the work out of the queue, in the transaction that writes its result. Raises LeaseLost."""
     gone = await session.execute(
-        delete(Work)
-        .where(Work.id == lease.id, Work.fence == lease.fence)
-        .returning(Work.id)
-        .execution_options(synchronize_session=False)
+        delete(Work).where(*_held(lease)).returning(Work.id).execution_options(synchronize_session=False)
     )
     if gone.first() is None:
         raise LeaseLost

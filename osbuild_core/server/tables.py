@@ -116,6 +116,8 @@ class Work(Base):
         Index("work_ready", "ready_at", "id"),
         Index("work_subject", "kind", "subject_id", unique=True),
         Index("work_owner", "owner"),
+        # An id is never used again, or an old lease would be one for the new work.
+        {"sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)

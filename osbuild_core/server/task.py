@@ -163,6 +163,7 @@ def _compose(task: dict[str, Any], channel: Channel) -> dict[str, Any] | None:
             "result_repo": result.result_repo,
             "result_repofile": result.result_repofile,
             "locked": dict(result.locked),
+            "arches": list(result.arches),
         }
     }
 

@@ -30,7 +30,7 @@ def resolve(request: ComposeRequest, settings: Any, log: Log | None = None) -> C
     return dataclasses.replace(request, koji_event=request.koji_event or 7)
 
 
-def tag_changed(settings: Any) -> Callable[[str, int], bool]:
+def tag_changed(settings: Any, arches: tuple[str, ...]) -> Callable[[str, int], bool]:
     return lambda tag, event: tag.endswith("moving")
 
 

@@ -32,7 +32,7 @@ def upgrade() -> None:
         sa.Column("time_submitted", sa.DateTime(), nullable=False),
         sa.Column("time_started", sa.DateTime(), nullable=True),
         sa.Column("time_done", sa.DateTime(), nullable=True),
-        sa.Column("manifest", sa.JSON(), nullable=True),
+        sa.Column("manifest", sa.JSON(), nullable=False),
         sa.Column("result", sa.JSON(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
@@ -102,6 +102,7 @@ def upgrade() -> None:
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("cancelled_by", sa.String(length=255), nullable=True),
         sa.PrimaryKeyConstraint("id"),
+        sqlite_autoincrement=True,
     )
     op.create_index("work_owner", "work", ["owner"], unique=False)
     op.create_index("work_ready", "work", ["ready_at", "id"], unique=False)

@@ -1,0 +1,199 @@
+"""Composes from request to removal: reuse, renewal, cancellation, expiry, and who shares files with whom."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.server.running import Service, service, until
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with service(tmp_path_factory.mktemp("life"), {"queue": {"slots": 2}}) as found:
+        yield found
+
+
+def directory(served: Service, id: int) -> Path:
+    return served.data / "composes" / f"odcs-{id}"
+
+
+def made(served: Service, what: str) -> list[int]:
+    return [int(line.split()[0]) for line in served.made() if line.split()[1].endswith(f"/{what}")]
+
+
+def test_the_same_request_is_served_by_what_is_there(served: Service) -> None:
+    first = served.wait(served.create("shared", seconds_to_live=1000)["id"])
+    again = served.wait(served.create("shared", seconds_to_live=5000, label="other")["id"])
+    assert again["id"] != first["id"]
+    assert again["toplevel_url"] == first["toplevel_url"]
+    assert again["result_repofile"] == first["result_repofile"]
+    assert not directory(served, again["id"]).exists()
+    assert made(served, "shared") == [first["id"]]
+    # Both live as long as the one that lives longer.
+    assert served.compose(first["id"])["time_to_expire"] == again["time_to_expire"]
+    other = served.wait(served.create("shared", flags=["no_reuse"])["id"])
+    assert made(served, "shared") == [first["id"], other["id"]]
+
+
+def test_one_that_is_being_made_serves_as_well(served: Service) -> None:
+    ids = [served.create("slow-0.7")["id"] for _ in range(6)]
+    states = [served.wait(id) for id in ids]
+    assert {compose["state_name"] for compose in states} == {"done"}
+    assert len({compose["toplevel_url"] for compose in states}) == 1
+    assert made(served, "slow-0.7") == [ids[0]]
+
+
+def test_followers_fail_with_the_one_that_they_follow(served: Service) -> None:
+    ids = [served.create("fail")["id"] for _ in range(3)]
+    reasons = {served.wait(id)["state_reason"] for id in ids}
+    assert reasons == {"package ed is missing"}
+
+
+def test_a_renewed_compose_lives_longer_and_never_shorter(served: Service) -> None:
+    first = served.wait(served.create("renewed", seconds_to_live=1000)["id"])
+    sharing = served.wait(served.create("renewed")["id"])
+    longer = served.patch(f"/api/1/composes/{first['id']}", {"seconds_to_live": 2 * 24 * 3600}).json()
+    assert longer["id"] == first["id"]
+    assert longer["time_to_expire"] > sharing["time_to_expire"]
+    assert served.compose(sharing["id"])["time_to_expire"] == longer["time_to_expire"]
+    shorter = served.patch(f"/api/1/composes/{first['id']}", {"seconds_to_live": 60}).json()
+    assert shorter["time_to_expire"] == longer["time_to_expire"]
+    # As the client does it: without a body.
+    assert served.call("PATCH", f"/api/1/composes/{first['id']}").json()["id"] == first["id"]
+
+
+def test_a_label_or_other_content_make_a_new_compose(served: Service) -> None:
+    first = served.wait(served.create("labelled")["id"])
+    labelled = served.patch(f"/api/1/composes/{first['id']}", {"label": "RC-1.0"}).json()
+    assert labelled["id"] != first["id"]
+    done = served.wait(labelled["id"])
+    assert done["respin_of"] == first["pungi_compose_id"]
+    assert done["pungi_config_dump"] == first["pungi_config_dump"]
+    assert done["koji_event"] == first["koji_event"]
+    other = served.patch(f"/api/1/composes/{first['id']}", {"source": {"builds": ["ed-1.0-1"]}}).json()
+    assert served.wait(other["id"])["builds"] == "ed-1.0-1"
+
+
+def test_what_is_not_finished_is_not_renewed(served: Service) -> None:
+    id = served.create("slow-1")["id"]
+    assert served.patch(f"/api/1/composes/{id}", {}).status_code == 404
+    served.wait(id)
+    assert served.patch(f"/api/1/composes/{id}", {"label": {"a": 1}}).status_code == 400
+
+
+def test_a_removed_compose_is_gone_and_can_be_made_again(served: Service) -> None:
+    first = served.wait(served.create("gone")["id"])
+    assert directory(served, first["id"]).is_dir()
+    reply = served.delete(f"/api/1/composes/{first['id']}")
+    assert (reply.status_code, reply.json()["status"]) == (202, 202)
+    removed = served.wait(first["id"], "removed")
+    assert (removed["removed_by"], removed["state"]) == ("anonymous", 3)
+    assert "Removed by anonymous." in removed["state_reason"]
+    assert removed["time_removed"] is not None
+    until(lambda: directory(served, first["id"]).exists(), lambda there: not there)
+    assert served.delete(f"/api/1/composes/{first['id']}").status_code == 400
+    again = served.patch(f"/api/1/composes/{first['id']}", {}).json()
+    assert again["id"] != first["id"]
+    assert served.wait(again["id"])["pungi_config_dump"] == first["pungi_config_dump"]
+
+
+def test_files_that_are_shared_stay_until_the_last_one_goes(served: Service) -> None:
+    first = served.wait(served.create("lent")["id"])
+    borrower = served.wait(served.create("lent")["id"])
+    served.delete(f"/api/1/composes/{first['id']}")
+    served.wait(first["id"], "removed")
+    # Long enough for several rounds of maintenance.
+    marker = served.wait(served.create("slow-1.2")["id"])
+    assert marker["state_name"] == "done"
+    assert served.session.get(borrower["result_repofile"]).status_code == 200
+    served.delete(f"/api/1/composes/{borrower['id']}")
+    served.wait(borrower["id"], "removed")
+    until(lambda: directory(served, first["id"]).exists(), lambda there: not there)
+
+
+def test_a_compose_expires_by_itself(served: Service) -> None:
+    id = served.create("short-lived", seconds_to_live=1)["id"]
+    removed = served.wait(id, "removed")
+    assert removed["state_reason"].endswith("Compose is expired.")
+    assert removed["removed_by"] is None
+    until(lambda: directory(served, id).exists(), lambda there: not there)
+
+
+def test_cancelling_what_is_being_made_ends_its_process(served: Service) -> None:
+    id = served.create("slow-50")["id"]
+    log = directory(served, id) / "pungi-stderr.log"
+    until(log.exists, bool)
+    assert served.delete(f"/api/1/composes/{id}").status_code == 202
+    cancelled = served.compose(id)
+    assert (cancelled["state_name"], cancelled["state_reason"]) == ("failed", "Canceled by anonymous")
+
+    def at_work() -> list[int]:
+        found = []
+        for process in Path("/proc").iterdir():
+            try:
+                if "osbuild_core.server.task" in (process / "cmdline").read_text():
+                    found.append(int(process.name))
+            except OSError:
+                continue
+        return [pid for pid in found if _belongs(pid, served.process.pid)]
+
+    until(at_work, lambda found: not found)
+    # Slots are free again.
+    assert served.wait(served.create("after-cancelling")["id"])["state_name"] == "done"
+
+
+def _belongs(pid: int, ancestor: int) -> bool:
+    """Tell whether a process descends from another one."""
+    while pid > 1:
+        if pid == ancestor:
+            return True
+        try:
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            return False
+    return False
+
+
+def test_cancelling_harms_nobody_else(served: Service) -> None:
+    first = served.create("slow-1.6")["id"]
+    served.wait(first, "generating")
+    follower = served.create("slow-1.6")["id"]
+    until(lambda: served.compose(follower), lambda found: found["toplevel_url"].endswith(f"-{first}"))
+    served.delete(f"/api/1/composes/{first}")
+    done = served.wait(follower)
+    assert done["state_name"] == "done"
+    assert done["toplevel_url"].endswith(f"odcs-{follower}")
+    assert made(served, "slow-1.6") == [follower]
+
+
+def test_stuck_composes_are_given_up(served: Service) -> None:
+    stuck = served.create("slow-60")["id"]
+    served.wait(stuck, "generating")
+    with sqlite3.connect(served.data / "server.sqlite", timeout=30) as database:
+        database.execute("UPDATE composes SET time_started = '2020-01-01 00:00:00' WHERE id = ?", (stuck,))
+    database.close()
+    failed = served.wait(stuck)
+    assert (failed["state_name"], failed["state_reason"]) == ("failed", "Compose is generating for too long.")
+
+
+def test_a_process_that_crashes_again_and_again_is_given_up(tmp_path: Path) -> None:
+    with service(tmp_path, {"limits": {"attempts": 2}}) as served:
+        failed = served.wait(served.create("crash")["id"])
+        assert failed["state_name"] == "failed"
+        assert "status -9" in failed["state_reason"]
+
+
+def test_a_queue_is_as_long_as_its_owner_may_have_it(tmp_path: Path) -> None:
+    with service(tmp_path, {"limits": {"queued_per_owner": 2}}, "--no-worker") as served:
+        for number in range(2):
+            served.create(f"queued-{number}")
+        body = {"source": {"type": "repo", "source": "http://packages.test/third"}}
+        reply = served.post("/api/1/composes/", body)
+        assert (reply.status_code, reply.json()["status"]) == (429, 429)
+        served.delete("/api/1/composes/1")
+        assert served.compose(1)["state_reason"] == "Canceled by anonymous"
+        assert served.post("/api/1/composes/", body).status_code == 200
