@@ -23,6 +23,7 @@ COMMANDS = {
     "ami": "Turn a finished image into AMIs in every region.",
     "build": "Build a manifest and export what it makes.",
     "completion": "Print what makes a shell complete these commands.",
+    "compose": "Ask a service for repositories of packages.",
     "diff": "Compare two trees of the store.",
     "graph": "Draw the pipelines of a manifest.",
     "inspect": "Print a manifest with the ids of its stages.",
