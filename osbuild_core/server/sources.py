@@ -6,6 +6,7 @@ What a name resolves to is checked by the worker, when it connects; a name that 
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
@@ -15,10 +16,16 @@ from osbuild_core.server.listen import is_loopback
 from osbuild_core.server.refusal import Refusal
 from osbuild_core.server.settings import ServerSettings
 
+_COMMIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]*")
+
 
 def check_addresses(asked: ComposeRequest, settings: ServerSettings) -> None:
     """Raise Refusal (400) for an address that no worker may go to."""
     allowed = settings.allowed_sources
+    if asked.source_type is SourceType.raw_config:
+        commit = asked.source.partition("#")[2]
+        if not _COMMIT.fullmatch(commit) or ".." in commit:
+            raise Refusal(400, f"source: {commit[:100]!r} is no name of a commit")
     for name, address in _addresses(asked):
         reason = refused(address, allowed)
         if reason is not None:
