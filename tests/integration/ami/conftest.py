@@ -93,7 +93,11 @@ class Ami:
         return [item["action"] for item in self.emulator.log()]
 
     def kill_at(self, at: int, *arguments: Any, performed: bool) -> bool:
-        """Kill a command at its request number ``at``, counted from 1; say whether it came that far.
+        """Kill a command of ours at its request number ``at``; see :meth:`kill_program_at`."""
+        return self.kill_program_at(at, self.command(*arguments), performed=performed)
+
+    def kill_program_at(self, at: int, command: list[str], *, performed: bool) -> bool:
+        """Kill a program at its request number ``at``, counted from 1; say whether it came that far.
 
         ``performed``: the request is carried out, and its answer never comes. Otherwise it never arrives.
         """
@@ -102,7 +106,7 @@ class Ami:
         with self.emulator.hold(key, at, performed=performed):
             # In a group of its own, since what it has started goes with it.
             client = subprocess.Popen(
-                self.command(*arguments),
+                command,
                 cwd=self.directory,
                 env=environment,
                 stdin=subprocess.DEVNULL,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.emulator.awspub import UnavailableError, cache_directory, installed
-from tests.integration.ami.conftest import HOME, Ami
+from tests.integration.ami.conftest import HOME, MIB, Ami
 from tests.integration.ami.test_cycle import CHANGING, MARKETPLACE, ORGANIZATION, OTHER_ACCOUNT, UNIT
 
 # Asked for before the tests have a cache of their own each.
@@ -197,6 +198,35 @@ def test_theirs_finds_ours(both: Both) -> None:
     assert theirs["images-by-group"] == ours["images-by-group"]
     assert both.awspub("list")["images"] == ours["images"]
     assert both.made() == []
+
+
+@pytest.mark.parametrize("first", ["ours", "theirs"])
+def test_each_continues_the_upload_of_the_other(both: Both, first: str) -> None:
+    ami = both.ami
+    (ami.directory / "disk.vmdk").write_bytes(random.Random(1).randbytes(3 * 8 * MIB))
+    bucket = {"bucket_name": "a-bucket"}
+    config = ami.config(**{**COMMON, "s3": bucket})
+    # One part at a time, as awspub sends them, so that a number says how far it was.
+    slow = ami.config("slow.yaml", **{**COMMON, "s3": {**bucket, "upload_multipart_concurrency": 1}})
+    ours, theirs = ami.command("create", slow), [str(both.program), "create", config]
+    ami.emulator.rule("AccessDenied", service="s3", action="CompleteMultipartUpload")
+    run = ours if first == "ours" else theirs
+    subprocess.run(run, cwd=ami.directory, env=ami.environment, capture_output=True)
+    actions = [item["action"] for item in ami.emulator.log()]
+    both.begin()
+    second_part = [at for at, action in enumerate(actions, 1) if action == "UploadPart"][1]
+    assert ami.kill_program_at(second_part, run, performed=True)
+    (begun,) = ami.emulator.state()["buckets"]["a-bucket"]["uploads"].values()
+    assert begun["parts"] == 2
+    ami.emulator.forget_log()
+    # The image is no disk, and awspub would wait long for its import.
+    ami.emulator.rule("AccessDenied", action="ImportSnapshot")
+    subprocess.run(
+        theirs if first == "ours" else ours, cwd=ami.directory, env=ami.environment, capture_output=True
+    )
+    assert [item["action"] for item in ami.emulator.log()].count("UploadPart") == 1
+    there = ami.emulator.state()["buckets"]["a-bucket"]
+    assert (there["uploads"], [item["size"] for item in there["objects"].values()]) == ({}, [24 * MIB])
 
 
 def test_theirs_finds_what_came_by_ebs_direct(both: Both) -> None:
