@@ -271,6 +271,7 @@ class JobRun:
             place = ("steps", selected.position, "script", "actions", "onRun")
             what = f"{name}, {label(task)}" if task else name
             self._fail(Failure(place, what, *reason(status)))
+        worker.settle()
 
 
 def run_in_thread(work: Callable[[], RunResult]) -> RunResult:

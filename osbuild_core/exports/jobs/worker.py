@@ -79,17 +79,18 @@ class Worker:
                 step_name=selected.step.name,
             )
         )
-        seconds = time.monotonic() - started
-        if session.state is not SessionState.READY:
+        return status, time.monotonic() - started
+
+    def settle(self) -> None:
+        """End a session that is of no more use, a task having failed."""
+        if self._session is not None and self._session.state is not SessionState.READY:
             self.close()
-        return status, seconds
 
     def leave_step(self) -> None:
         """Leave the environments of the step."""
         while self._session is not None and self._entered and self._entered[-1][0].of_step:
             self._exit(self._session, keep=self._session.state is SessionState.READY)
-        if self._session is not None and self._session.state is not SessionState.READY:
-            self.close()
+        self.settle()
 
     def close(self) -> None:
         """Leave all environments and end the session."""
