@@ -56,7 +56,7 @@ class Listener(Protocol):
 class CommandError(Exception):
     """A command could not be started. ``status`` is what a shell would make of it."""
 
-    def __init__(self, started: Started, command: str) -> None:
+    def __init__(self, started: Started, command: str, directory: str = "") -> None:
         self.status = 127 if started.error == errno.ENOENT else 126
         reason = os.strerror(started.error).lower()
         hint = "is there anything else that needs less?"
@@ -71,4 +71,7 @@ class CommandError(Exception):
                 hint = "a script needs a first line like #!/bin/sh"
             case errno.EINVAL:
                 reason, hint = started.path or reason, "look at its arguments"
+        if started.path and started.path == directory:
+            reason = f"{directory}: {os.strerror(started.error).lower()}"
+            hint = "is it still there, and may this user go there?"
         super().__init__(f"cannot start {command!r}: {reason} ({hint})")

@@ -118,10 +118,11 @@ class Launcher:
             keep=running.keep,
             release=running.release,
         )
+        running.number = self._processes.number()
         running.owner.begun()
         try:
             # What there is to write is written while it starts: nothing is told of it before.
-            running.number, pid = self._processes.start(
+            pid = self._processes.start(
                 self._switch.command(command), running, lambda: self._announce(command)
             )
         except (CommandError, SandboxError, WorkingDirectoryError) as error:

@@ -60,14 +60,19 @@ class Processes:
 
     # For the session
 
+    def number(self) -> int:
+        """Return the number of the command that is started next; from now on it can be cancelled."""
+        self._numbers += 1
+        return self._numbers
+
     def start(
         self, command: Command, listener: Listener, meanwhile: Callable[[], None] = lambda: None
-    ) -> tuple[int, int]:
-        """Start ``command``; return its number and process id. Nothing is told of it before :meth:`follow`.
+    ) -> int:
+        """Start ``command``, for which there is a number; return its process id.
 
-        ``meanwhile`` is called while it starts. Raises CommandError, and SandboxError where the keeper has gone.
+        Nothing is told of it before :meth:`follow`. ``meanwhile`` is called while it starts. Raises CommandError, and
+        SandboxError where the keeper has gone.
         """
-        self._numbers += 1
         reading, writing = os.pipe2(os.O_CLOEXEC)
         # The other end is the command's, which expects to wait.
         os.set_blocking(reading, False)
@@ -88,14 +93,14 @@ class Processes:
         try:
             started = self._keeper.start(request, writing, meanwhile)
             if started.error:
-                raise CommandError(started, command.shown or command.argv[0])
+                raise CommandError(started, command.shown or command.argv[0], command.cwd)
         except BaseException:
             os.close(reading)
             raise
         finally:
             os.close(writing)
         self._action = _Action(self._numbers, command, reading, listener)
-        return self._numbers, started.pid
+        return started.pid
 
     def follow(self) -> None:
         """Tell the listener of the command from now on, in the session's thread."""
@@ -113,7 +118,8 @@ class Processes:
 
     def cancel(self, limit: float | None = None) -> None:
         """End the command, by its own method or within ``limit`` seconds. Returns at once."""
-        self._todo.append(lambda: self._cancel(Outcome.CANCELED, limit))
+        number = self._numbers
+        self._todo.append(lambda: self._cancel(number, Outcome.CANCELED, limit))
         os.eventfd_write(self._wake, 1)
 
     def release(self, numbers: Sequence[int]) -> None:
@@ -170,14 +176,15 @@ class Processes:
         now = time.monotonic()
         if action.deadline is not None and now >= action.deadline:
             action.deadline = None
-            self._cancel(Outcome.TIMEOUT, None)
+            self._cancel(action.number, Outcome.TIMEOUT, None)
         if action.kill_at is not None and now >= action.kill_at:
             action.kill_at = None
             self._keeper.kill(action.number)
 
-    def _cancel(self, outcome: Outcome, limit: float | None) -> None:
+    def _cancel(self, number: int, outcome: Outcome, limit: float | None) -> None:
         action = self._action
-        if action is None:
+        if action is None or action.number != number:
+            # What was to be cancelled has ended meanwhile, and the next one is none of its business.
             return
         seconds = action.command.notify if limit is None else min(action.command.notify, max(limit, 0.0))
         at = time.monotonic() + seconds

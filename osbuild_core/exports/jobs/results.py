@@ -28,6 +28,8 @@ from osbuild_core.exports.jobs.status import ActionState
 from osbuild_core.model.errors import OsbuildError
 
 FORM = "osbuild-core job results 1"
+STALE = 4
+"""How many lines there may be for each one that counts."""
 
 
 class ResultsError(OsbuildError):
@@ -92,7 +94,13 @@ class Results:
         self._file: IO[bytes] = open(fd, "ab", buffering=0)  # noqa: SIM115
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._states = self._read(path.read_bytes())
+            data = path.read_bytes()
+            self._states = self._read(data)
+            if data and not data.endswith(b"\n"):
+                # Cut short: what comes next has a line of its own.
+                self._file.write(b"\n")
+            if data.count(b"\n") > STALE * (len(self._states) + 100):
+                self._rewrite()
         except BlockingIOError:
             self._file.close()
             raise ResultsError(
@@ -125,6 +133,12 @@ class Results:
                 else:
                     states[item["key"]] = (item["step"], item["state"])
         return states
+
+    def _rewrite(self) -> None:
+        """Leave out what does not count any more. A kill meanwhile makes tasks run again, nothing worse."""
+        lines = [{"key": key, "step": step, "state": state} for key, (step, state) in self._states.items()]
+        self._file.truncate(0)
+        self._file.write(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
 
     def done(self, key: str) -> bool:
         """Tell whether the task with that key has been done well."""

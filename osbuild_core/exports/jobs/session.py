@@ -70,8 +70,8 @@ class Session:
         self._id = session_id
         self._callback = callback
         self._retain = retain_working_dir
-        # Between whoever cancels an action and its end.
-        self._lock = threading.Lock()
+        # Between whoever cancels an action, which may be a signal handler, and its end.
+        self._lock = threading.RLock()
         self._running: Running | None = None
         self._ending = False
         self._entered: dict[str, _Entered] = {}

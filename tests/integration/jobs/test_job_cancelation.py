@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pwd
@@ -145,6 +146,22 @@ def test_a_callback_may_cancel_what_has_just_started() -> None:
         run.session.run_task(step_script=shell("sleep 1000"), task_parameter_values={})
         assert ended.wait(30)
         assert run.session.action_status == ActionStatus(CANCELED, exit_code=-9)
+
+
+def test_what_is_cancelled_is_not_what_comes_after_it() -> None:
+    """However a cancelation and the end of an action meet, it is the one that was meant or none."""
+    for number in range(25):
+        with opened() as run:
+            run.begin("true")
+            time.sleep(number % 5 * 0.001)
+            with contextlib.suppress(RuntimeError):
+                run.session.cancel_action()
+            status = run.wait()
+            if status.state is ActionState.SUCCESS:
+                assert run.task("true") == ActionStatus(ActionState.SUCCESS, exit_code=0)
+            else:
+                assert status.state is CANCELED
+                assert run.session.state is SessionState.READY_ENDING
 
 
 # What cannot be started or written

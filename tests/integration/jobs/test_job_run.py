@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 import yaml
 
+from osbuild_core.exports.jobs import ActionState
 from osbuild_core.exports.jobs.amounts import MEMORY, VCPU, host_amounts, slots
+from osbuild_core.exports.jobs.results import Results
 from tests.integration.core_cli.conftest import OSBUILD_CORE, Cli
 from tests.integration.jobs.sessions import alive, descendants, sh, template, wait_for
 
@@ -407,6 +409,7 @@ def test_results_that_were_cut_short_or_are_none(cli: Cli) -> None:
     lines = kept.read_bytes().splitlines(keepends=True)
     kept.write_bytes(lines[0] + b"[]\nnothing\n" + lines[1][:30])
     assert printed(run(cli, job, "--results", "kept", "--resume")) == ["frame 2"]
+    assert printed(run(cli, job, "--results", "kept", "--resume")) == []
     done = cli.run("job", "run", job, "--results", ".")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "error: cannot use .: is a directory (name another file with --results)\n"
@@ -417,6 +420,20 @@ def test_results_that_were_cut_short_or_are_none(cli: Cli) -> None:
     assert done.returncode == 0
     assert done.stderr.startswith("warning: nothing is kept for --resume: ")
     assert cli.run("job", "run", job, "--resume").returncode == 1
+
+
+def test_results_do_not_grow_for_ever(tmp_path: Path) -> None:
+    path = tmp_path / "kept"
+    for number in range(700):
+        with Results(path) as results:
+            results.forget(keys=["one"])
+            results.keep("one", "step", ActionState.SUCCESS, {"name": str(number)})
+    assert path.read_bytes().count(b"\n") < 450
+    with Results(path) as results:
+        assert results.done("one")
+        results.forget(steps=["step"])
+    with Results(path) as results:
+        assert not results.done("one")
 
 
 def test_one_run_at_a_time_has_the_results(cli: Cli) -> None:
