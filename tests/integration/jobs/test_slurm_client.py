@@ -51,11 +51,11 @@ def public() -> Iterator[Path]:
 
 @pytest.fixture(scope="module", autouse=True)
 def limited() -> Iterator[tuple[Slurm, str]]:
-    """A Slurm with limits, and a job in it that is over its time limit: slurmctld looks twice a minute only, so it
-    begins before all tests and is asked for after them."""
+    """A Slurm with limits that soon forgets, and a job in it that is over its time limit: slurmctld looks twice a
+    minute only, so it begins before all tests and is asked for after them."""
     if reason := unavailable():
         pytest.skip(reason)
-    with Cluster(memory_limits=limits_unavailable() is None) as cluster:
+    with Cluster({"MinJobAge": "2"}, memory_limits=limits_unavailable() is None) as cluster:
         client = Slurm({**os.environ, **cluster.environment})
         number = client.submit(job("sleep 600", "--time=1"))
         for status in follow(client, [number], interval=0.05):
@@ -229,6 +229,22 @@ def test_a_time_limit(limited: tuple[Slurm, str]) -> None:
     status = last(client, number)[number]
     assert (status.state, status.slurm_state) == (JobState.FAILED, "TIMEOUT")
     assert status.reason == "it ran longer than its time limit"
+
+
+def test_jobs_that_slurm_forgets_after_a_while(limited: tuple[Slurm, str]) -> None:
+    client, _ = limited
+    number = client.submit(job("exit $((SLURM_ARRAY_TASK_ID == 2 ? 5 : 0))", array="1-2"))
+    seen, end = ["squeue"], time.monotonic() + 100
+    while seen[-1] != "completion log":
+        status = client.query([number])[number]
+        assert not status.ended or status.reason == "task 2: exit status 5"
+        if status.source != seen[-1]:
+            seen.append(status.source)
+        assert time.monotonic() < end, seen
+        time.sleep(0.1)
+    assert [task.state.value for task in status.tasks] == ["done", "failed"]
+    # Who asks in time is told by slurmctld.
+    assert seen == ["squeue", "scontrol", "completion log"]
 
 
 def test_out_of_memory(limited: tuple[Slurm, str]) -> None:

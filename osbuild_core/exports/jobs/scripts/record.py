@@ -68,7 +68,9 @@ def submissions(script: Path) -> list[SubmittedJob]:
         return [SubmittedJob(**one) for one in document["submissions"]]
     except FileNotFoundError:
         raise UsageError(
-            f"{script}: nothing is known of a job of it", code="usage.job", hint="osbuild-core job submit"
+            f"{script}: nothing is known of a job of it",
+            code="usage.job",
+            hint="submit it with osbuild-core job submit",
         ) from None
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}", code="usage.job") from error
