@@ -132,7 +132,7 @@ def status_of(
     return JobStatus(
         job,
         means.state,
-        text,
+        text.partition(" by ")[0],
         why,
         code,
         signal,

@@ -139,6 +139,7 @@ def test_accounting() -> None:
     array = from_accounting(sacct, "7", "2026-11-27T06:00:00")
     assert array is not None
     assert [task.state.value for task in array.tasks] == ["done", "cancelled"]
+    assert array.tasks[1].slurm_state == "CANCELLED"
     assert asked[0][-2:] == ["-S", "2026-11-27T06:00:00"]
     assert from_accounting(sacct, "8", "") is None
 
