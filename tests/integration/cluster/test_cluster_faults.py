@@ -39,7 +39,7 @@ def test_the_controller_is_down(bench: ClusterBench) -> None:
         line = refused(bench)
     finally:
         bench.cluster.start_controller()
-    assert line.startswith("error: sinfo: ") and "scontrol ping" in line
+    assert line.startswith("error: scontrol: ") and "scontrol ping" in line
 
 
 def test_the_controller_goes_away_for_a_while(bench: ClusterBench) -> None:

@@ -41,7 +41,7 @@ class SlurmScheduler:
         """Raise SlurmError where there is no Slurm, or no answer of its controller."""
         if shutil.which("sbatch") is None:
             raise missing("sbatch")
-        self._slurm.partitions()
+        self._slurm.ping()
 
     def submit(self, request: Request) -> str:
         """Submit a job; return its number. Raises SlurmError."""

@@ -54,7 +54,7 @@ class Job:
     def start(self, **variables: str) -> subprocess.Popen[bytes]:
         words = ["manifest.json", "--pipeline", "it's"]
         store = str(self.node_store.with_name("%N"))
-        text = job_script(str(self.folder), f"env sh {self.program}", store, words, beat=0.1, lost=0.5)
+        text = job_script(str(self.folder), f"env sh {self.program}", store, words, beat=0.1, lost=2)
         environment = {
             **os.environ,
             "RECORD": str(self.record),
@@ -120,8 +120,8 @@ def test_a_job_notices(job: Job, what: str) -> None:
     ended = job.beats()
     process = job.start(SLOW="1")
     until(job.record.exists)
-    time.sleep(1)
     # With signs of life it goes on for longer than it would without.
+    time.sleep(3 if what == "no sign of life" else 0.2)
     assert process.poll() is None
     if what == "cancelled":
         (job.folder / "cancelled-12").touch()
