@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from osbuild_core.cli.documents import read_manifest
+from osbuild_core.cli.event_file import EventFile
 from osbuild_core.cli.lines import Lines
 from osbuild_core.cli.report import error_document, error_lines, failure_lines
 from osbuild_core.cli.start import cancelling
@@ -35,11 +36,11 @@ class Wanted(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """What is shown of the builds meanwhile; ``also`` gets all events, one at a time."""
+    """What is shown of the builds meanwhile; ``file`` gets all events."""
 
     verbose: bool
     quiet: bool
-    also: Sink | None
+    file: EventFile | None
 
 
 class Build:
@@ -102,7 +103,6 @@ class _Array:
         self.builds = builds
         self.shown = shown
         self.interrupted = False
-        self._also_lock = threading.Lock()
         self._sessions: list[Session] = []
         self._room = threading.Semaphore(SESSIONS)
 
@@ -134,11 +134,11 @@ class _Array:
 
     def _sink(self, build: Build) -> Sink:
         lines = None if self.shown.quiet else Lines(verbose=self.shown.verbose, prefix=f"{build.label}: ")
+        file = self.shown.file.labelled(build.path) if self.shown.file is not None else None
 
         def sink(event: Event) -> None:
-            if self.shown.also is not None:
-                with self._also_lock:
-                    self.shown.also(event)
+            if file is not None:
+                file(event)
             if lines is not None:
                 lines(event)
 

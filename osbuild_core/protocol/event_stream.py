@@ -27,9 +27,9 @@ KEYS = "keys"
 """Field of ``RunStarted``: the keys of the pipelines' trees, by name."""
 
 
-def encode(event: Event) -> str:
-    """Return ``event`` as a line, without its end."""
-    document = {"event": type(event).__name__, **_plain(event)}
+def encode(event: Event, **more: str) -> str:
+    """Return ``event`` as a line, without its end; ``more`` are further fields."""
+    document = {"event": type(event).__name__, **more, **_plain(event)}
     if isinstance(event, events.RunStarted):
         del document["plan"]
         if event.plan is not None:

@@ -40,7 +40,8 @@ def arrays(bench: ClusterBench) -> dict[str, int]:
 def test_several_manifests(bench: ClusterBench) -> None:
     paths = several(bench, 3)
     out = bench.directory / "out"
-    words = ["--export", "os", "--output-directory", out, "--json"]
+    events = bench.directory / "events"
+    words = ["--export", "os", "--output-directory", out, "--json", "--events", events]
     done = bench.build(paths[0], *paths[1:], *bench.on(), "--array", *words)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
@@ -50,6 +51,8 @@ def test_several_manifests(bench: ClusterBench) -> None:
         inspected = json.loads(bench.run("inspect", "--libdir", bench.library, paths[number]).stdout)
         ids = [(p["name"], s["id"], True) for p in inspected["pipelines"] for s in p["stages"]]
         assert stages(build) == ids
+    ended = [json.loads(line) for line in events.read_text().splitlines() if '"RunFinished"' in line]
+    assert sorted(event["manifest"] for event in ended) == [str(path) for path in paths]
     # What they share is built once, what each has of its own at the same time.
     tasks = arrays(bench)
     assert sum(tasks.values()) == 7 and max(tasks.values()) > 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 import subprocess
@@ -98,12 +99,15 @@ def test_shell(manifest: Path, direct: Path, tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["build.sh", "out", "store"]
 
 
-def test_openjd(manifest: Path, direct: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("runner", ["openjd", "osbuild-core job"])
+def test_openjd(manifest: Path, direct: Path, tmp_path: Path, runner: str) -> None:
     template = tmp_path / "template.json"
     words = ["--as", "openjd", "--export", "all", "--store", tmp_path / "store", "--program", OSBUILD_CORE]
     run(OSBUILD_CORE, "plan", manifest, *words, "-o", template)
-    openjd = interpreter().with_name("openjd")
-    run(openjd, "run", template, "-p", f"OutputDirectory={tmp_path}/out")
+    command = [interpreter().with_name("openjd")] if runner == "openjd" else [OSBUILD_CORE, "job"]
+    if runner != "openjd" and importlib.util.find_spec("osbuild_core.cli.job_run") is None:
+        pytest.skip("there is no osbuild-core job run")
+    run(*command, "run", template, "-p", f"OutputDirectory={tmp_path}/out")
     check(manifest, tmp_path / "store", tmp_path / "out/all", direct)
 
 

@@ -155,6 +155,16 @@ class ClusterExecutor:
         with self._lock:
             self._jobs[job] = folder
 
+    @property
+    def jobs(self) -> int:
+        """How many jobs are under way."""
+        return len(self._jobs)
+
+    def done(self, job: str) -> None:
+        """Forget a job that is over."""
+        with self._lock:
+            self._jobs.pop(job, None)
+
     def cancel(self) -> None:
         """Cancel all jobs of the session, in one go: every thread comes here, the first does it."""
         with self._lock:

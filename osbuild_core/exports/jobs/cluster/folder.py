@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from osbuild_core.exports.jobs.cluster.script import ALIVE, CANCELLED, MANIFEST
+from osbuild_core.exports.jobs.cluster.script import ALIVE, ATTEMPT, CANCELLED, MANIFEST
 from osbuild_core.exports.jobs.planned.steps import plain
 from osbuild_core.model.errors import UsageError
 
@@ -101,9 +101,12 @@ class RunFolder:
 
     @staticmethod
     def disown(folder: Path, job: str) -> None:
-        """Tell the job that nobody wants it any more: even if its scheduler does not."""
+        """Tell the job that nobody wants it any more, even if its scheduler does not: its fence is down."""
         with contextlib.suppress(OSError):
             (folder / f"{CANCELLED}{job}").touch()
+            partial = folder / f".{ATTEMPT}"
+            partial.write_text("none\n")
+            partial.replace(folder / ATTEMPT)
 
     def close(self, *, remove: bool) -> None:
         """Show no more signs of life; ``remove`` everything, which no job may use any more."""

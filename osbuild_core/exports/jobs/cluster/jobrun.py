@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from osbuild_core.exports.jobs.cluster.executor import ClusterExecutor
 
 STEP = 0.2
-"""Seconds between looks at what a job has written."""
+"""Seconds between looks at what a job has written; longer where there are many, for the file server's sake."""
+
+MANY = 25
+"""Jobs that are looked after so often."""
 
 _HINTS = {
     "OUT_OF_MEMORY": "ask for more with --memory",
@@ -77,6 +80,7 @@ class JobRun:
             over = self.seen is not None and self.seen.fate.over
             if self.job and self.finished is None and not over:
                 self.executor.drop(self.folder, self.job)
+            self.executor.done(self.job)
 
     def _note(self, message: str) -> None:
         self.context.emit(events.PipelineNote(self.planned.name, message))
@@ -147,7 +151,7 @@ class JobRun:
     def _pause(self) -> None:
         poll = select.poll()
         poll.register(self.context.cancel.fileno(), select.POLLIN)
-        poll.poll(STEP * 1000)
+        poll.poll(STEP * 1000 * max(1, self.executor.jobs / MANY))
 
     def _begin_attempt(self, attempt: str, *, first: bool) -> None:
         self.pipeline = None
