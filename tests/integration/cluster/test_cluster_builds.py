@@ -67,6 +67,16 @@ def test_progress(bench: ClusterBench) -> None:
     assert lines[-2].startswith("base: done in ") and lines[-1].startswith("done in "), lines
 
 
+def test_what_only_the_cache_has_stays_there(bench: ClusterBench) -> None:
+    base, top = four(bench)[0], {"name": "top", "stages": [make("top"), take("base")]}
+    assert bench.build(bench.manifest(base), *bench.on()).returncode == 0
+    bench.store = bench.directory / "other"
+    result = bench.result(bench.manifest(base, top), *bench.on())
+    assert [[s["cached"] for s in p["stages"]] for p in result["pipelines"]] == [[True], [False, False]]
+    assert result["success"] and len(bench.jobs()) == 2
+    assert len(list((bench.store / "objects").iterdir())) == 2
+
+
 def test_a_stage_that_fails(bench: ClusterBench) -> None:
     pipelines = [
         {"name": "base", "stages": [make("base"), make("bad", options={"fail": True})]},
