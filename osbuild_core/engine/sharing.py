@@ -55,6 +55,21 @@ def pull_plan(context: Context, remote: RemoteCache, plan: Plan) -> None:
         list(pool.map(lambda one: _pull(context, remote, *one), needed))
 
 
+def pull_built(context: Context, planned: PlannedPipeline) -> bool:
+    """Bring the tree of a pipeline that was built on another machine, and hold it until the run has ended.
+
+    For executors: in the thread that they are called in. False where the remote cache does not have it (it warned
+    of what is wrong). Raises Cancelled.
+    """
+    assert context.remote is not None and planned.key is not None
+    enter_private_namespace()
+    lease, _ = context.remote.pull(planned.key)
+    if lease is None:
+        return False
+    context.held.take(lease)
+    return True
+
+
 def _pull(context: Context, remote: RemoteCache, planned: PlannedPipeline, key: str) -> None:
     started = time.monotonic()
     enter_private_namespace()

@@ -16,7 +16,7 @@ from osbuild_core.store.remote.patience import Patience
 T = TypeVar("T")
 STALL_SECONDS = 60.0
 
-_WRITING = ("remote.full", "remote.read-only", "remote.no-zstd", "remote.zstd")
+_WRITING = ("remote.full", "remote.read-only", "remote.zstd")
 """Codes of errors after which nothing is put there any more, but what is there may still be good."""
 
 
@@ -102,7 +102,7 @@ class Access:
             self._may_publish()
             return self._blobs.put(name, source, check)
 
-        return self._call("writing to the remote cache", put)
+        return self._call("writing to the remote cache", put, writing=True)
 
     def discard(self, names: Sequence[str]) -> None:
         """Remove what was found to be damaged, so that what is made in its place can go there."""
@@ -114,15 +114,15 @@ class Access:
                 self._blobs.remove(name)
 
         try:
-            self._call("removing what is damaged from the remote cache", remove)
+            self._call("removing what is damaged from the remote cache", remove, writing=True)
         except StoreError as error:
             self.trouble(error)
 
-    def _call(self, what: str, action: Callable[[Callable[[], None]], T]) -> T:
+    def _call(self, what: str, action: Callable[[Callable[[], None]], T], *, writing: bool = False) -> T:
         def call(got_on: Callable[[], None]) -> T:
             try:
                 return action(got_on)
             except OSError as error:
-                raise remote_error(error, what) from error
+                raise remote_error(error, what, writing=writing) from error
 
         return self.patience.call(call)

@@ -198,11 +198,12 @@ class RemoteCache:
         except StoreError as error:
             if base is not None:
                 base.close()
+            # Whatever it was: a plan that counts on it would fail again.
+            with self._lock:
+                self._bad.add(record.key)
             if error.code.startswith("remote."):
                 self._trouble(error, record.key)
             else:
-                with self._lock:
-                    self._bad.add(record.key)
                 self.access.warn(f"{record.key[:12]} of the remote cache cannot be kept: {error.detail}")
             return None
 

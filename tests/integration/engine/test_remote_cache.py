@@ -5,14 +5,22 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from osbuild_core.engine.session import Session
+from osbuild_core.engine.settings import Settings
+from osbuild_core.engine.sharing import pull_built
+from osbuild_core.model.plan import Plan, PlannedPipeline
+from osbuild_core.model.results import PipelineResult
 from tests.integration.engine.conftest import OSBUILD, Bench, eventually
 from tests.integration.engine.test_build import HELLO, SOURCES, skeleton
+from tests.integration.engine.test_filesystems import FS_UUID, disk
+from tests.integration.engine.test_filesystems import SOURCES as FILE_SOURCES
 
 pytestmark = pytest.mark.root
 
@@ -42,10 +50,7 @@ class Machines:
         return [(p["name"], i) for p in pipelines for i, s in enumerate(p["stages"]) if not s["cached"]]
 
     def records(self) -> list[Path]:
-        return sorted((self.cache / "objects").iterdir())
-
-    def layers(self) -> list[Path]:
-        return sorted((self.cache / "layers").iterdir())
+        return sorted((self.cache / "objects").glob("*"))
 
 
 @pytest.fixture
@@ -266,7 +271,7 @@ def test_a_superseded_attempt_publishes_nothing(machines: Machines) -> None:
     stages = [{"type": "org.osbuild.noop", "options": {"n": 1}}, waiting]
     manifest = bench.manifest({"name": "tree", "stages": stages})
     process = bench.start(manifest, "--remote-cache", machines.url, "--fence", f"{fence}:attempt-1")
-    assert eventually(lambda: machines.cache.exists() and len(machines.records()) == 1)
+    assert eventually(lambda: len(machines.records()) == 1)
     fence.write_text("attempt-2\n")
     (bench.directory / "gate/go").touch()
     said = process.communicate(timeout=60)[1]
@@ -280,3 +285,82 @@ def test_a_superseded_attempt_publishes_nothing(machines: Machines) -> None:
     fence.unlink()
     done = machines.build("two", manifest)
     assert done.returncode == 1 and "cannot be read" in done.stderr
+
+
+def test_a_disk_goes_there_once_and_comes_back_with_its_holes(machines: Machines) -> None:
+    """Its stages write into one file: each of them as an entry would be the whole disk again."""
+    bench = machines.bench
+    manifest = bench.manifest(*disk("ext4", FS_UUID.format(7)), sources=FILE_SOURCES)
+    machines.ran("one", manifest, "--pipeline", "disk")
+    images = [json.loads(path.read_text()) for path in machines.records()]
+    images = [image for image in images if image["document"]["pipeline"] == "disk"]
+    assert [len(image["document"]["stages"]) for image in images] == [6]
+    assert images[0]["unpacked"] < 30 << 20
+    for name in ("one", "two"):
+        done = machines.build(name, manifest, "--export", "disk", "-o", bench.directory / f"out-{name}")
+        assert done.returncode == 0 and " 0 stages run" in done.stderr, done.stderr
+    copies = [bench.directory / f"out-{name}/disk/disk.img" for name in ("one", "two")]
+    assert copies[0].read_bytes() == copies[1].read_bytes()
+    assert copies[1].stat().st_blocks * 512 < copies[1].stat().st_size
+    assert machines.ran("two", manifest, "--pipeline", "seen") == [("seen", 0), ("seen", 1)]
+
+
+def test_without_zstd_there_is_no_cache(machines: Machines) -> None:
+    bench = machines.bench
+    manifest = bench.manifest(*skeleton(), sources=SOURCES)
+    machines.ran("one", manifest)
+    programs = bench.directory / "bin"
+    programs.mkdir()
+    for directory in ("/usr/sbin", "/usr/bin"):
+        for program in Path(directory).iterdir():
+            if program.name != "zstd" and not (programs / program.name).is_symlink():
+                (programs / program.name).symlink_to(program)
+    bench.environment["PATH"] = str(programs)
+    for store, pushed in (("two", True), ("three", False)):
+        done = machines.build(store, manifest)
+        assert done.returncode == 0 and "4 stages run" in done.stderr, done.stderr
+        assert done.stderr.count("warning") == 1 and "install the package zstd" in done.stderr
+        if pushed:
+            shutil.rmtree(machines.cache)
+
+
+def test_who_interrupts_a_build_does_not_wait_for_the_cache(machines: Machines) -> None:
+    bench = machines.bench
+    stages = [{"type": "org.osbuild.noop", "options": {"n": 1}}, waiting_stage(bench)]
+    manifest = bench.manifest({"name": "tree", "stages": stages})
+    process = bench.start(manifest, "--remote-cache", machines.url)
+    assert eventually(lambda: len(machines.records()) == 1)
+    said = bench.stop(process, signal.SIGINT)
+    assert process.returncode == 130 and "Traceback" not in said
+    assert bench.leftovers() == []
+
+
+def test_what_is_kept_longest_is_so_wherever_it_came_from(machines: Machines) -> None:
+    manifest = machines.bench.manifest(*skeleton(), sources=SOURCES)
+    machines.ran("one", manifest)
+    machines.ran("two", manifest, "--pipeline", "tree", "--checkpoint", "tree")
+    assert len(list((machines.store("two") / "objects").glob("*/pinned"))) == 1
+
+
+def test_programs_name_it_in_their_settings(machines: Machines) -> None:
+    """As the executor of a cluster does: others built it, and the tree comes when it is asked for."""
+    bench = machines.bench
+    manifest = bench.manifest(*skeleton(), sources=SOURCES)
+    document = json.loads(manifest.read_text())
+
+    class Elsewhere:
+        session: Session
+
+        def run_pipeline(self, plan: Plan, planned: PlannedPipeline) -> PipelineResult:
+            assert machines.build("one", manifest, "--pipeline", planned.name).returncode == 0
+            success = pull_built(self.session, planned)
+            return PipelineResult(planned.name, planned.pipeline.id, success)
+
+    settings = Settings(store=machines.store("two"), library=bench.library, remote_cache=machines.url)
+    executor = Elsewhere()
+    with Session(settings, executor=executor) as session:
+        executor.session = session
+        loaded = session.load(document)
+        result = session.build(loaded, exports=["tar"], output_directory=bench.directory / "out")
+    assert result.success, result
+    assert (bench.directory / "out/tar/t.tar").exists()
