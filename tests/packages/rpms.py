@@ -31,8 +31,11 @@ class Rpm:
         return f"{self.name}-{self.version}-{self.release}.{self.arch}.rpm"
 
 
-def build(folder: Path, packages: Iterable[Rpm], *, sources: bool = False) -> Path:
-    """Build ``packages`` into ``folder``, with ``sources`` their source packages as well; return the folder."""
+def build(folder: Path, packages: Iterable[Rpm], *, sources: bool = False, blob: int = 0) -> Path:
+    """Build ``packages`` into ``folder``, with ``sources`` their source packages as well; return the folder.
+
+    Each gets a file of ``blob`` random bytes.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     work = folder / ".work"
     work.mkdir(exist_ok=True)
@@ -41,7 +44,7 @@ def build(folder: Path, packages: Iterable[Rpm], *, sources: bool = False) -> Pa
         return (rpm.source or rpm.name, rpm.version, rpm.release, rpm.arch)
 
     for key, group in itertools.groupby(sorted(packages, key=of), of):
-        _build_one(folder, work, key, list(group), sources)
+        _build_one(folder, work, key, list(group), sources, blob)
     return folder
 
 
@@ -63,11 +66,11 @@ def index(folder: Path, revision: int | None = None) -> None:
 
 
 def _build_one(
-    folder: Path, work: Path, key: tuple[str, str, str, str], group: list[Rpm], sources: bool
+    folder: Path, work: Path, key: tuple[str, str, str, str], group: list[Rpm], sources: bool, blob: int
 ) -> None:
     source, version, release, arch = key
     spec = work / f"{source}.spec"
-    spec.write_text(_spec(source, version, release, arch, group))
+    spec.write_text(_spec(source, version, release, arch, group, blob))
     command = ["rpmbuild", "-ba" if sources else "-bb", "--quiet", "--target", arch, "--nodeps"]
     settings = {
         "_topdir": str(work / "top"),
@@ -79,6 +82,7 @@ def _build_one(
         "debug_package": "%{nil}",
         "__os_install_post": "%{nil}",
         "_build_id_links": "none",
+        "_binary_payload": "w1.gzdio",
     }
     for name, value in settings.items():
         command += ["--define", f"{name} {value}"]
@@ -92,7 +96,7 @@ def _build_one(
     assert done.returncode == 0, done.stderr + done.stdout
 
 
-def _spec(source: str, version: str, release: str, arch: str, group: list[Rpm]) -> str:
+def _spec(source: str, version: str, release: str, arch: str, group: list[Rpm], blob: int) -> str:
     lines = [
         *(f"Name: {source}", f"Version: {version}", f"Release: {release}", f"Summary: test {source}"),
         *("License: MIT", "AutoReqProv: no"),
@@ -113,14 +117,19 @@ def _spec(source: str, version: str, release: str, arch: str, group: list[Rpm]) 
             ]
             lines += [f"%description -n {rpm.name}", f"The test package {rpm.name}."]
     lines.append("%install")
+    folders = {path.rpartition("/")[0] for rpm in group for path in rpm.files}
+    folders |= {f"/usr/lib/{rpm.name}" for rpm in group if blob}
+    # As few programs as can be: a package may have many files.
+    if folders:
+        lines.append("mkdir -p " + " ".join(f'"%{{buildroot}}{folder}"' for folder in sorted(folders)))
     for rpm in group:
-        for path, text in rpm.files.items():
-            lines += [
-                f'mkdir -p "$(dirname "%{{buildroot}}{path}")"',
-                f"echo '{text}' > \"%{{buildroot}}{path}\"",
-            ]
+        lines += [f"echo '{text}' > \"%{{buildroot}}{path}\"" for path, text in rpm.files.items()]
+        if blob:
+            lines.append(f"head -c {blob} /dev/urandom > %{{buildroot}}/usr/lib/{rpm.name}/blob")
     for rpm in group:
         lines += ["%files" if rpm.name == source else f"%files -n {rpm.name}", *rpm.files]
+        if blob:
+            lines.append(f"/usr/lib/{rpm.name}/blob")
     return "\n".join(lines) + "\n"
 
 
