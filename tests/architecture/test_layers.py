@@ -40,6 +40,9 @@ def test_a_file_is_named_after_its_concept_and_not_too_long(path: Path):
         ("import osbuild_core", {"json", "dataclasses", "click"}),
         ("import osbuild_core.formats", {"jsonschema", "fastjsonschema", "click", "rich", "asyncio"}),
         ("import osbuild_core.cli.inspect", {"jsonschema", "rich", "asyncio", "osbuild_core.engine"}),
+        ("import osbuild_core.cli.compose", {"requests", "pydantic", "asyncio", "sqlalchemy"}),
+        ("import osbuild_core.cli.serve", {"pydantic", "sqlalchemy", "fastapi"}),
+        ("import osbuild_core.server.task", {"pydantic", "sqlalchemy", "fastapi", "requests"}),
         ("import osbuild_core.cli.build", {"jsonschema", "rich", "asyncio", "yaml"}),
     ],
 )

@@ -1,0 +1,138 @@
+"""The schema goes up and down on both databases, and the service works on PostgreSQL as it does on SQLite."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect
+from sqlalchemy.engine import Connection
+
+from osbuild_core.model.errors import UsageError
+from osbuild_core.server import migrations
+from osbuild_core.server.database import HEAD, Database
+from osbuild_core.server.tables import Base
+from tests.emulator import postgresql
+from tests.integration.server import test_compose_api as api
+from tests.integration.server.running import PROGRAM, Service, service, settings_file
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    try:
+        with postgresql.running() as url:
+            yield url
+    except postgresql.UnavailableError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/empty.sqlite"
+    url = str(request.getfixturevalue("server"))
+    postgresql.query(url, "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    return url
+
+
+def test_the_schema_goes_up_and_down(empty: str) -> None:
+    async def run() -> None:
+        database = Database(empty)
+        try:
+            assert await database.revision() is None
+            await database.migrate()
+            assert await database.revision() == HEAD
+            async with database.engine.connect() as connection:
+                assert await connection.run_sync(differences) == []
+            await database.migrate("base")
+            assert await database.revision() is None
+            async with database.engine.connect() as connection:
+                names = await connection.run_sync(lambda c: inspect(c).get_table_names())
+            assert names == ["alembic_version"]
+            await database.migrate()
+            assert await database.revision() == HEAD
+        finally:
+            await database.close()
+
+    asyncio.run(run())
+
+
+def differences(connection: Connection) -> list[Any]:
+    """Return how the tables that the migrations made differ from those that the program expects."""
+    context = MigrationContext.configure(connection, opts={"compare_type": False})
+    return list(compare_metadata(context, Base.metadata))
+
+
+def test_the_newest_migration_is_the_one_that_is_asked_for() -> None:
+    scripts = ScriptDirectory(str(Path(migrations.__file__).parent))
+    assert scripts.get_current_head() == HEAD
+
+
+def test_a_schema_that_is_not_ours_is_refused(server: str, tmp_path: Path) -> None:
+    postgresql.query(server, "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+
+    async def run() -> None:
+        database = Database(server)
+        try:
+            with pytest.raises(UsageError) as refused:
+                await database.prepare(migrate=False)
+            assert refused.value.code == "server.schema"
+        finally:
+            await database.close()
+
+    asyncio.run(run())
+    settings_file(tmp_path, {"data": str(tmp_path / "data"), "database": server})
+    command = [str(PROGRAM), "serve", "--config", str(tmp_path / "server.toml"), "migrate"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout == f"the schema is at {HEAD}\n", done.stderr
+    done = subprocess.run([*command, "--to", "base"], capture_output=True, text=True)
+    assert done.stdout == "the schema is at nothing\n", done.stderr
+
+
+def test_a_database_that_is_not_there(tmp_path: Path) -> None:
+    settings_file(
+        tmp_path, {"data": str(tmp_path / "data"), "database": "postgresql://x:secret@/x?host=/nowhere"}
+    )
+    command = [str(PROGRAM), "serve", "--config", str(tmp_path / "server.toml"), "--port", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "cannot use the database" in done.stderr
+    assert "secret" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.fixture(scope="module")
+def scaled(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    postgresql.query(server, "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    with service(tmp_path_factory.mktemp("scaled"), {"database": server}, "--migrate") as found:
+        yield found
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        api.test_a_compose_from_request_to_files,
+        api.test_a_failed_compose_tells_why_and_has_a_log,
+        api.test_a_failure_that_may_pass_is_tried_again,
+        api.test_lists_are_filtered_ordered_and_paged,
+        api.test_health_metrics_and_description,
+    ],
+    ids=lambda check: check.__name__,
+)
+def test_the_same_on_postgresql(scaled: Service, check: Any) -> None:
+    check(scaled)
+
+
+@pytest.mark.parametrize(
+    "query", ["state=7777777777777777777777777", "page=99999999999999999999", "order_by=nope"]
+)
+def test_numbers_that_no_column_holds(scaled: Service, query: str) -> None:
+    api.refused(scaled.get(f"/api/1/composes/?{query}"), 400)
+    api.refused(scaled.get("/api/1/composes/9223372036854775807"), 404)
