@@ -186,7 +186,6 @@ class Queue(Part):
     poll: float = 1.0
     slots: int = 1
     maintenance: float = 60.0
-    celery_broker: str | None = None
 
 
 class ServerSettings(BaseSettings):
