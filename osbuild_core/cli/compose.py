@@ -115,7 +115,12 @@ def lines(compose: dict[str, Any]) -> list[str]:
 
 _wait_options = [
     click.option(
-        "--timeout", type=click.FloatRange(min=0), default=TIMEOUT, metavar="SECONDS", show_default=True
+        "--timeout",
+        type=click.FloatRange(min=0),
+        default=TIMEOUT,
+        metavar="SECONDS",
+        show_default=True,
+        help="How long to wait.",
     ),
     click.option("--watch", is_flag=True, help="Show its log on standard error."),
 ]
@@ -135,9 +140,17 @@ def _waiting(function: Any) -> Any:
 )
 @click.option("--build", "builds", multiple=True, metavar="NVR", help="Name-version-release of a build.")
 @click.option("--flag", "flags", multiple=True, metavar="NAME", help="no_deps, check_deps, no_reuse, …")
-@click.option("--arch", "arches", multiple=True, metavar="ARCH")
-@click.option("--multilib-arch", "multilib_arches", multiple=True, metavar="ARCH")
-@click.option("--multilib-method", multiple=True, type=click.Choice(MULTILIB))
+@click.option("--arch", "arches", multiple=True, metavar="ARCH", help="Architecture; may be given again.")
+@click.option(
+    "--multilib-arch",
+    "multilib_arches",
+    multiple=True,
+    metavar="ARCH",
+    help="Architecture that also gets packages of another.",
+)
+@click.option(
+    "--multilib-method", multiple=True, type=click.Choice(MULTILIB), help="Which packages those are."
+)
 @click.option(
     "--sigkey",
     "sigkeys",
@@ -146,12 +159,18 @@ def _waiting(function: Any) -> Any:
     help='Key of signatures, "" for none; preferred first.',
 )
 @click.option("--result", "results", multiple=True, metavar="NAME", help="iso, boot.iso.")
-@click.option("--lookaside-repo", "lookaside_repos", multiple=True, metavar="URL")
+@click.option(
+    "--lookaside-repo",
+    "lookaside_repos",
+    multiple=True,
+    metavar="URL",
+    help="Repository whose packages need not be there.",
+)
 @click.option("--koji-event", type=int, metavar="N", help="Revision of the source. [default: the newest]")
-@click.option("--label", metavar="TEXT")
-@click.option("--compose-type", metavar="NAME")
+@click.option("--label", metavar="TEXT", help="Label, such as RC-1.0.")
+@click.option("--compose-type", metavar="NAME", help="test, nightly, production, … [default: test]")
 @click.option("--target-dir", metavar="NAME", help="Directory of the service for it.")
-@click.option("--seconds-to-live", type=click.IntRange(0), metavar="N")
+@click.option("--seconds-to-live", type=click.IntRange(0), metavar="N", help="How long it is kept.")
 @click.option("--no-wait", is_flag=True, help="Do not wait until it is done.")
 @_waiting
 @json_option
@@ -206,13 +225,26 @@ def get(client: Any, id: int, as_json: bool) -> int:
 
 
 @command.command("list")
-@click.option("--owner", metavar="NAME")
-@click.option("--state", type=click.Choice(("wait", "generating", "done", "removed", "failed")))
-@click.option("--type", "source_type", type=click.Choice(TYPES))
-@click.option("--source", metavar="TEXT")
-@click.option("--label", metavar="TEXT")
-@click.option("--order-by", default="-id", show_default=True, metavar="FIELD")
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, metavar="N")
+@click.option("--owner", metavar="NAME", help="Only those of this owner.")
+@click.option(
+    "--state",
+    type=click.Choice(("wait", "generating", "done", "removed", "failed")),
+    help="Only those in this state.",
+)
+@click.option("--type", "source_type", type=click.Choice(TYPES), help="Only those of this type of source.")
+@click.option("--source", metavar="TEXT", help="Only those of this source.")
+@click.option("--label", metavar="TEXT", help="Only those with this label.")
+@click.option(
+    "--order-by", default="-id", show_default=True, metavar="FIELD", help="Order; with - the largest first."
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="How many at the most.",
+)
 @json_option
 @click.pass_obj
 def list_(client: Any, /, limit: int, as_json: bool, **criteria: Any) -> int:
@@ -232,7 +264,7 @@ def list_(client: Any, /, limit: int, as_json: bool, **criteria: Any) -> int:
 
 @command.command()
 @_id
-@click.option("--seconds-to-live", type=click.IntRange(0), metavar="N")
+@click.option("--seconds-to-live", type=click.IntRange(0), metavar="N", help="How long from now on.")
 @click.option("--label", metavar="TEXT", help="Make it again with this label.")
 @click.option("--sigkey", "sigkeys", multiple=True, metavar="ID", help="Make it again with these keys.")
 @json_option
