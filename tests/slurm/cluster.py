@@ -29,6 +29,7 @@ from tests.slurm.config import NODES, Places, write
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "setpriv", "unshare")
 PREFIX = "osbuild-core-slurm-"
 PATH = f"{os.environ.get('PATH', '/usr/bin:/bin')}:/usr/sbin:/sbin"
+NAMESPACE = ("unshare", "--pid", "--fork", "--kill-child=KILL", "--mount-proc")
 INIT = Path(__file__).with_name("init.py")
 
 
@@ -43,6 +44,9 @@ def unavailable() -> str | None:
     missing = [name for name in PROGRAMS if shutil.which(name, path=PATH) is None]
     if missing:
         return f"no {', '.join(missing)}: packages slurm-wlm, munge"
+    probe = subprocess.run([*NAMESPACE, "true"], stderr=subprocess.PIPE, text=True)
+    if probe.returncode != 0:
+        return f"no process namespaces for the nodes of a private Slurm here: {probe.stderr.strip()}"
     return None
 
 
@@ -192,7 +196,7 @@ class Cluster:
         self._spawn(
             f"slurmd.{node}",
             [
-                *("unshare", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"),
+                *NAMESPACE,
                 *(sys.executable, "-I", "-S", str(INIT), "slurmd", "-D", "-N", node),
             ],
         )
