@@ -22,7 +22,8 @@ def main(argv: list[str]) -> int:
     report.parent.mkdir(exist_ok=True)
     workers = max(2, len(os.sched_getaffinity(0)))
     # Files stay together, as they share what is expensive; the long ones start first (see conftest.py).
-    command = [sys.executable, "-m", "pytest", f"-n{workers}", "--dist=loadgroup", f"--junitxml={report}"]
+    command = [sys.executable, "-m", "pytest", f"-n{workers}", f"--junitxml={report}"]
+    command += ["--dist=loadgroup", "--no-loadscope-reorder"]
     environment = {**os.environ, "OSBUILD_CORE_SOAK": "1" if soak else ""}
     status = subprocess.run([*command, *rest], cwd=ROOT, env=environment).returncode
     skipped = skips(report)
