@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 PACKET_MAX = 1 << 16
+REPLY_MAX = 4096
 FDS_MAX = 4
 LARGE = b"memfd"
 
@@ -74,6 +75,15 @@ def send(to: socket.socket, document: Mapping[str, Any], fds: Sequence[int] = ()
         socket.send_fds(to, [LARGE], [*fds, large])
     finally:
         os.close(large)
+
+
+def receive_reply(source: socket.socket) -> Any:
+    """Return a message of the keeper's, which are short; None at the end of the stream."""
+    try:
+        data = source.recv(REPLY_MAX)
+    except OSError:
+        return None
+    return json.loads(data) if data else None
 
 
 def receive(source: socket.socket) -> tuple[Any, list[int]] | None:

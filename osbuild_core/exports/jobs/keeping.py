@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from osbuild_core.model.errors import SandboxError
-from osbuild_core.protocol.keeper import MARKER, Ended, Started, StartRequest, receive, send
+from osbuild_core.protocol.keeper import MARKER, Ended, Started, StartRequest, receive_reply, send
 
 
 class KeeperClient:
@@ -57,13 +57,9 @@ class KeeperClient:
             raise _gone() from error
 
     def _reply(self) -> dict[str, Any]:
-        try:
-            message = receive(self._requests)
-        except OSError:
-            message = None
-        if message is None:
+        reply: dict[str, Any] | None = receive_reply(self._requests)
+        if reply is None:
             raise _gone()
-        reply: dict[str, Any] = message[0]
         return reply
 
     def start(self, request: StartRequest, output: int, meanwhile: Callable[[], None]) -> Started:
@@ -94,14 +90,11 @@ class KeeperClient:
 
     def hear(self) -> Ended | None:
         """Return which command has ended, None where the keeper has; then all of its commands have, too."""
-        try:
-            message = receive(self.events)
-        except OSError:
-            message = None
+        message = receive_reply(self.events)
         if message is None:
             kill_marked(self._token)
             return None
-        return Ended(**message[0])
+        return Ended(**message)
 
     def end(self) -> None:
         """Have everything killed, and wait for that and for the keeper's own end."""

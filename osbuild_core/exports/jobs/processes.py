@@ -24,7 +24,10 @@ from osbuild_core.exports.jobs.keeping import KeeperClient
 from osbuild_core.protocol.keeper import StartRequest
 
 CHUNK = 1 << 18
-"""Bytes that are read at once, and that a pipe has room for: a command that prints much waits less often."""
+"""Bytes that are read at once, and room in the pipe of a command that prints much: it waits less often."""
+PIPE = 1 << 16
+"""Bytes that a pipe has room for in the beginning (pipe(7))."""
+
 LONGEST_WAIT = 3600.0
 
 
@@ -76,9 +79,6 @@ class Processes:
         reading, writing = os.pipe2(os.O_CLOEXEC)
         # The other end is the command's, which expects to wait.
         os.set_blocking(reading, False)
-        with contextlib.suppress(OSError):
-            # There is a limit to what one user may have of that; then it stays as it is.
-            fcntl.fcntl(reading, fcntl.F_SETPIPE_SZ, CHUNK)
         request = StartRequest(
             number=self._numbers,
             argv=command.argv,
@@ -206,6 +206,10 @@ class Processes:
             return
         data = _read(fd, CHUNK)
         if data:
+            if len(data) == PIPE:
+                # It was full. There is a limit to what one user may have of that; then it stays as it is.
+                with contextlib.suppress(OSError):
+                    fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, CHUNK)
             listener.output(data)
         elif data is not None:
             self._close(fd)
@@ -214,6 +218,7 @@ class Processes:
         """Read no more from ``fd``; -1 is one that was closed before."""
         if fd < 0:
             return
+        # Not by closing it alone: a fork of ours may have it, too.
         self._epoll.unregister(fd)
         os.close(fd)
         self._strays.pop(fd, None)
