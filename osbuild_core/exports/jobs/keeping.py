@@ -17,6 +17,9 @@ from typing import Any
 from osbuild_core.model.errors import SandboxError
 from osbuild_core.protocol.keeper import MARKER, Ended, Started, StartRequest, receive_reply, send
 
+ROUNDS = 10
+"""How often processes are looked for that may have been started meanwhile; one that cannot be killed stays."""
+
 
 class KeeperClient:
     """A keeper, which commands begin with ``environment`` from.
@@ -116,13 +119,14 @@ def _gone() -> SandboxError:
 def kill_marked(token: str) -> None:
     """Kill the processes of a keeper that has gone, of which it is not known any more where they are."""
     mark = f"\0{MARKER}={token}.".encode()
-    found = True
-    while found:
+    for _ in range(ROUNDS):
         found = False
         for name in os.listdir("/proc"):
             if name.isdigit() and int(name) != os.getpid():
                 with contextlib.suppress(OSError):
                     found = _kill_if_marked(int(name), mark) or found
+        if not found:
+            return
 
 
 def _kill_if_marked(pid: int, mark: bytes) -> bool:

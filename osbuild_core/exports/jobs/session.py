@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import threading
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -11,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from osbuild_core import __version__
 from osbuild_core.exports.jobs import invocation as invoking
 from osbuild_core.exports.jobs.errors import FormatStringError
 from osbuild_core.exports.jobs.extensions import SUPPORTED
@@ -99,6 +101,9 @@ class Session:
             directory.remove()
             raise
         self._state = SessionState.READY
+        host = os.uname()
+        about = f"osbuild-core {__version__}, {host.sysname} {host.release}, {host.machine}"
+        self._journal.note(about, LogContent.HOST_INFO, logging.DEBUG)
         self._journal.note(f"Session Working Directory: {self.working_directory}", LogContent.FILE_PATH)
 
     # What it is

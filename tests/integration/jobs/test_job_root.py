@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.integration.core_cli.conftest import Cli, stage
-from tests.integration.jobs.sessions import alive, descendants
+from tests.integration.jobs.sessions import alive, descendants, wait_for
 from tests.integration.jobs.test_job_run import around, frames, once, printed, started, write
 
 pytestmark = pytest.mark.root
@@ -177,3 +177,15 @@ def test_a_command_that_the_tree_does_not_have(cli: Cli, manifest: str) -> None:
     assert done.returncode == 1
     assert "no-such-command" in done.stderr.splitlines()[-1]
     assert "it is not there" in done.stderr.splitlines()[-1]
+
+
+def test_nothing_is_left_of_a_run_in_a_tree_that_is_killed(cli: Cli, manifest: str) -> None:
+    job = write(cli, frames("sleep 1000 & echo up; wait", "1-9"))
+    with started(cli, job, "--root", "tree", "--manifest", manifest, "--jobs", "2") as process:
+        below = descendants(process.pid)
+        process.kill()
+    wait_for(lambda: not any(alive(pid) for pid in below))
+    # Its mounts went with it, and its copy of the tree goes when the store is opened the next time.
+    assert str(cli.store) not in Path("/proc/self/mountinfo").read_text()
+    assert cli.run("store", "info").returncode == 0
+    assert not list((cli.store / "tmp").glob("job*"))

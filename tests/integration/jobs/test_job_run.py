@@ -270,6 +270,12 @@ def test_path_mapping_and_preserved_directories(cli: Cli) -> None:
     assert [path.name for path in (cli.directory / "tmp" / "OpenJD").iterdir()] == [directory.name]
 
 
+def test_more_of_what_happens(cli: Cli) -> None:
+    job = write(cli, once("A", "true"))
+    assert "osbuild-core" not in cli.run("job", "run", job).stdout
+    assert "\tosbuild-core " in cli.run("job", "run", job, "--verbose").stdout
+
+
 # Beyond it
 
 
