@@ -280,7 +280,8 @@ def test_a_superseded_attempt_publishes_nothing(machines: Machines) -> None:
     assert len(machines.records()) == 1
     # The one that counts builds what is missing.
     bench.environment["OSBUILD_CORE_FENCE"] = f"{fence}:attempt-2"
-    assert machines.ran("two", manifest) == [("tree", 1)]
+    done = machines.build("two", manifest)
+    assert "tree: 1 stages from the remote cache" in done.stderr and "done in" in done.stderr, done.stderr
     shutil.rmtree(machines.store("two"))
     fence.unlink()
     done = machines.build("two", manifest)
