@@ -15,6 +15,7 @@ BENCHMARKS = (
     "parallel",
     "commit",
     "minbase",
+    "remote_cache",
     "plan_slurm",
     "job_check",
     "job_run",

@@ -134,45 +134,42 @@ class RemoteCache:
         chain = self._chain(key)
         if chain is None:
             return None, Moved()
+        todo, base = self._lacking(chain)
         moved = Moved()
-        store = self._store()
+        waiting: list[Record] = []
         with ExitStack() as stack:
-            todo: list[Record] = []
-            base: Lease | None = None
-            for record in chain:
-                base = store.acquire(record.key)
-                if base is not None and base.info.identity == record.tree:
-                    break
-                if base is not None:
-                    base.close()
-                    base = None
-                todo.append(record)
-            if base is not None:
-                stack.push(base)
-            waiting: list[Record] = []
             for record in reversed(todo):
-                with store.building(record.key, self._cancelled):
-                    there = store.acquire(record.key)
+                if base is not None:
+                    stack.push(base)
+                with self._store().building(record.key, self._cancelled):
+                    there = self._store().acquire(record.key)
                     if there is None:
-                        made = self._unpack([*waiting, record], base)
-                        stack.pop_all()
-                        if made is None:
+                        there, base = self._unpack([*waiting, record], base), None
+                        if there is None:
                             return None, moved
                         moved = Moved(moved.objects + 1, moved.size + sum(r.size for r in (*waiting, record)))
-                        waiting = []
-                    elif there.info.identity == record.tree or record.key == key:
-                        made = there
-                        waiting = []
-                    else:
+                    elif there.info.identity != record.tree and record.key != key:
                         # The store has another tree for that key; what lies on this one takes it along.
                         there.close()
                         waiting.append(record)
                         continue
+                waiting = []
                 stack.close()
-                base = made
-                stack.push(base)
+                base = there
             stack.pop_all()
-            return base, moved
+        return base, moved
+
+    def _lacking(self, chain: Sequence[Record]) -> tuple[list[Record], Lease | None]:
+        """Return those of ``chain`` that the store does not have, newest first, and the tree below them."""
+        todo: list[Record] = []
+        for record in chain:
+            lease = self._store().acquire(record.key)
+            if lease is not None:
+                if lease.info.identity == record.tree:
+                    return todo, lease
+                lease.close()
+            todo.append(record)
+        return todo, None
 
     def _cancelled(self) -> bool:
         self._patience.check()

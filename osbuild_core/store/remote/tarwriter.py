@@ -28,50 +28,44 @@ def write_member(out: BinaryIO, member: Member) -> None:
         records.append((b"hdrcharset", b"BINARY"))
     short_name = _short(records, b"path", name)
     short_link = _short(records, b"linkpath", link)
-    seconds, rest = divmod(member.mtime, 1_000_000_000)
-    if rest or not 0 <= seconds < 8**11:
-        records.append((b"mtime", _decimal(member.mtime)))
-        seconds = max(0, min(seconds, 8**11 - 1))
+    mtime = _seconds(records, member.mtime)
     uid, gid = _number(records, b"uid", member.uid, 7), _number(records, b"gid", member.gid, 7)
-    records += [(XATTR + _escaped(key), value) for key, value in sorted(member.xattrs.items())]
-    if member.flags:
-        records.append(
-            (b"SCHILY.fflags", ",".join(n for n, bit in FLAGS.items() if member.flags & bit).encode())
-        )
-    if literal:
-        records.append((b"OSBUILD.literal", b"1"))
-    if member.kind == "socket":
-        records.append((b"OSBUILD.type", b"socket"))
-    sparse_map = b""
-    stored = member.size
+    records += _attributes(member, literal)
+    stored, sparse_map = member.size, b""
     if member.segments is not None:
         sparse_map = _sparse_map(member.segments)
-        stored = len(sparse_map) + sum(length for _, length in member.segments)
-        records += [
-            (b"GNU.sparse.major", b"1"),
-            (b"GNU.sparse.minor", b"0"),
-            (b"GNU.sparse.name", name),
-            (b"GNU.sparse.realsize", b"%d" % member.size),
-        ]
+        stored = len(sparse_map) + stored_size(member)
+        sparse = ((b"major", b"1"), (b"minor", b"0"), (b"name", name), (b"realsize", b"%d" % member.size))
+        records += [(b"GNU.sparse." + key, value) for key, value in sparse]
     size = _number(records, b"size", stored, 11)
     if records:
         body = b"".join(_record(key, value) for key, value in records)
         out.write(_header(b"././@PaxHeader", b"x", size=len(body)) + body)
         write_padding(out, len(body))
-    out.write(
-        _header(
-            short_name,
-            TYPES[member.kind],
-            mode=member.mode & 0o7777,
-            uid=uid,
-            gid=gid,
-            size=size,
-            mtime=seconds,
-            link=short_link,
-            device=member.device,
-        )
-        + sparse_map
+    header = _header(
+        short_name,
+        TYPES[member.kind],
+        mode=member.mode & 0o7777,
+        uid=uid,
+        gid=gid,
+        size=size,
+        mtime=mtime,
+        link=short_link,
+        device=member.device,
     )
+    out.write(header + sparse_map)
+
+
+def _attributes(member: Member, literal: bool) -> list[tuple[bytes, bytes]]:
+    records = [(XATTR + _escaped(key), value) for key, value in sorted(member.xattrs.items())]
+    if member.flags:
+        names = [name for name, bit in FLAGS.items() if member.flags & bit]
+        records.append((b"SCHILY.fflags", ",".join(names).encode()))
+    if literal:
+        records.append((b"OSBUILD.literal", b"1"))
+    if member.kind == "socket":
+        records.append((b"OSBUILD.type", b"socket"))
+    return records
 
 
 def stored_size(member: Member) -> int:
@@ -124,6 +118,14 @@ def _number(records: list[tuple[bytes, bytes]], key: bytes, value: int, digits: 
         return value
     records.append((key, b"%d" % value))
     return 0
+
+
+def _seconds(records: list[tuple[bytes, bytes]], nanoseconds: int) -> int:
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    if not rest and 0 <= seconds < 8**11:
+        return seconds
+    records.append((b"mtime", _decimal(nanoseconds)))
+    return max(0, min(seconds, 8**11 - 1))
 
 
 def _decimal(nanoseconds: int) -> bytes:
