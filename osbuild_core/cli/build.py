@@ -82,6 +82,7 @@ if TYPE_CHECKING:
     envvar="OSBUILD_CORE_FENCE",
     help="Stop, and publish nothing, once FILE has another content than TOKEN.",
 )
+@click.option("--host", hidden=True, metavar="FINGERPRINT", help="The host for which it was planned.")
 @json_option
 @remote_options
 @store_options

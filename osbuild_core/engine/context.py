@@ -175,7 +175,7 @@ class Context:
                     runner=lambda name: self.runner(name).digest,
                     sdk=sdk_digest(self.library.paths),
                     architecture=host.architecture(),
-                    host=host.fingerprint(),
+                    host=self.settings.host or host.fingerprint(),
                 )
             return self._digests
 

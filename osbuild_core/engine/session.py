@@ -212,6 +212,7 @@ class Session(Context):
                 # Even what is there has to be held.
                 self._check_rights(sandboxes=False)
             return
+        self._check_host(plan)
         self._check_rights(sandboxes=bool(plan.todo))
         if output_directory is not None:
             try:
@@ -222,6 +223,23 @@ class Session(Context):
                     code="usage.output-directory",
                     hint="name another one with --output-directory",
                 ) from error
+
+    def _check_host(self, plan: Plan) -> None:
+        """Refuse to run on our own ``/usr`` what another machine has planned for its own."""
+        planned = next((p for p in plan.todo if p.build_key is None), None)
+        wanted = self.settings.host
+        if planned is None or wanted is None or self._make_executor is not None:
+            return
+        from osbuild_core.engine import host
+
+        if wanted != host.fingerprint():
+            raise SandboxError(
+                f"the pipeline {planned.name!r} runs on the host's own /usr, and this host has other packages than"
+                " the one that planned it",
+                code="sandbox.other-host",
+                hint="install the same packages, or build that pipeline there and put it into the remote cache",
+                place=planned.pipeline.path,
+            )
 
     def _check_rights(self, *, sandboxes: bool) -> None:
         """Raise SandboxError where we may not mount, or may not make the sandboxes of stages."""

@@ -40,7 +40,8 @@ class Settings(NamedTuple):
     osbuild accepts, and no more. ``trace`` asks for events about every program that is started. ``pause`` asks for
     a shell before stages run. ``remote_cache`` is the address of a cache that machines share, such as
     ``file:///shared/cache``; ``remote_cache_read_only`` puts nothing there. ``fence`` is ``FILE:TOKEN``, see
-    :mod:`osbuild_core.engine.fence`.
+    :mod:`osbuild_core.engine.fence`. ``host`` is the fingerprint of the machine that planned the build, where that
+    is another one: keys say that host, and what runs on this one's own ``/usr`` is refused if they differ.
     """
 
     store: Path = Path(".osbuild")
@@ -57,3 +58,4 @@ class Settings(NamedTuple):
     remote_cache: str | None = None
     remote_cache_read_only: bool = False
     fence: str | None = None
+    host: str | None = None

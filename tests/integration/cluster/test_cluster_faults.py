@@ -110,6 +110,13 @@ def test_another_node_than_this_machine(bench: ClusterBench) -> None:
     assert "would file the pipeline under another key" in line and eventually(bench.nothing_runs)
 
 
+def test_a_node_with_other_packages(bench: ClusterBench) -> None:
+    """What runs on the host's own /usr is not built on a node that is not like the machine that planned it."""
+    done = bench.build(bench.manifest(ONE), *bench.on(), "--quiet", "--host", "other")
+    (line,) = done.stderr.splitlines()
+    assert "this host has other packages" in line and eventually(bench.nothing_runs)
+
+
 def test_a_job_that_somebody_cancels(bench: ClusterBench) -> None:
     manifest = bench.manifest({"name": "one", "stages": [make("one", **bench.wait_at("one", 2))]})
     process = bench.start(manifest, *bench.on(), "--quiet")

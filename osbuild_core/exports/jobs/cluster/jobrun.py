@@ -90,6 +90,8 @@ class JobRun:
         self.folder = executor.folder.job(self.planned.name)
         words = [str(self.folder.parent / MANIFEST), *pipeline_words(self.planned.name), "--quiet"]
         words += ["--remote-cache", settings.remote_cache, *settings.words]
+        # Packages may be installed there, or here, while pipelines are built that do not even use them.
+        words += ["--host", self.context.digests.host]
         for stage in self.planned.todo:
             if stage.pinned:
                 words += ["--checkpoint", stage.stage.id]
@@ -206,13 +208,10 @@ class JobRun:
         if theirs in (None, self.planned.key):
             return
         where = self.executor.cluster.watch.seen(self.job).node or "the node"
-        what = (
-            "" if not any(stage.host for stage in self.planned.stages) else ", or other packages on the host"
-        )
         self.failure = Failure(
             "cluster.other-keys",
             f"{where} would file the pipeline under another key than this machine",
-            f"it has another version of osbuild-core, other modules{what}: make them the same",
+            "it has another version of osbuild-core, or other modules: make them the same",
             self.place,
         )
 
