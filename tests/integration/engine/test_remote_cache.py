@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from osbuild_core.engine.context import Context
 from osbuild_core.engine.session import Session
 from osbuild_core.engine.settings import Settings
 from osbuild_core.engine.sharing import pull_built
@@ -350,7 +351,7 @@ def test_programs_name_it_in_their_settings(machines: Machines) -> None:
     document = json.loads(manifest.read_text())
 
     class Elsewhere:
-        session: Session
+        session: Context
 
         def run_pipeline(self, plan: Plan, planned: PlannedPipeline) -> PipelineResult:
             assert machines.build("one", manifest, "--pipeline", planned.name).returncode == 0
@@ -358,9 +359,13 @@ def test_programs_name_it_in_their_settings(machines: Machines) -> None:
             return PipelineResult(planned.name, planned.pipeline.id, success)
 
     settings = Settings(store=machines.store("two"), library=bench.library, remote_cache=machines.url)
+
+    def elsewhere(context: Context) -> Elsewhere:
+        executor.session = context
+        return executor
+
     executor = Elsewhere()
-    with Session(settings, executor=executor) as session:
-        executor.session = session
+    with Session(settings, executor=elsewhere) as session:
         loaded = session.load(document)
         result = session.build(loaded, exports=["tar"], output_directory=bench.directory / "out")
     assert result.success, result
