@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 from typing import Any
 
 import pytest
@@ -153,3 +154,30 @@ def test_a_node_is_lost(bench: ClusterBench, requeue: str) -> None:
     assert stages(result) == [(p["name"], s["id"], True) for p in inspected["pipelines"] for s in p["stages"]]
     bench.cluster.start_node("n1")
     assert bench.left() == []
+
+
+def test_a_node_that_was_lost_and_is_not_dead(bench: ClusterBench) -> None:
+    """What still runs of the attempt before keeps and publishes nothing."""
+    manifest = bench.manifest({"name": "p", "stages": [make("first"), make("p", **bench.wait_at("p", 3))]})
+    process = bench.start(manifest, *bench.on(), "--export", "p", "-o", bench.directory / "out")
+    assert bench.come(1)
+    (script,) = (bench.cache / "runs").glob("*/1-p/job.sh")
+    job, _, restarts = (script.parent / "attempt").read_text().strip().partition(".")
+    assert restarts == "0"
+    # The same attempt once more, where no power cut reaches it.
+    environment = {**bench.environment, "SLURM_JOB_ID": job, "SLURMD_NODENAME": "undead"}
+    undead = subprocess.Popen(["sh", script], env=environment, stderr=subprocess.DEVNULL)
+    assert bench.come(2)
+    bench.cluster.kill_node("n0", noticed=True)
+    # The next attempt is the third that they wait for, so all three go on at the same time.
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == 0, said
+    assert bench.met() == ["p-n0", "p-n1", "p-undead"]
+    assert undead.wait(timeout=60) != 0
+    plan = json.loads(bench.run("plan", manifest, "--libdir", bench.library, "--json").stdout)
+    key = plan["pipelines"][0]["stages"][1]["key"]
+    kept = [(bench.directory / "nodes" / node / "objects" / key).exists() for node in ("undead", "n1")]
+    assert kept == [False, True]
+    assert sorted(os.listdir(bench.directory / "out/p")) == ["first", "p"]
+    bench.cluster.start_node("n0")
+    assert eventually(lambda: bench.left() == []), bench.left()
