@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from osbuild_core.exports.compose.rpmpackage import RpmPackage
 
 # Files that every primary.xml lists; all others are in the file lists only (createrepo's rule).
 _PRIMARY = ("/etc/", "/usr/lib/sendmail")
+# A location that is joined to its repository by writing it behind: joining takes long, and there are many.
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~^-]*(?:/[A-Za-z0-9][A-Za-z0-9._+~^-]*)*")
 Solvable = Any
 
 
@@ -190,9 +193,14 @@ class RpmPool:
         location = solvable.lookup_location()
         if checksum is None or not location or not location[0]:
             raise ComposeError(f"{solvable.repo.name}: {solvable} has no checksum", code="compose.source")
-        base = solvable.lookup_str(solv.SOLVABLE_MEDIABASE)
         root = self._repos[solvable.repo.appdata][1].url
-        url = urljoin(urljoin(root, base.rstrip("/") + "/") if base else root, location[0])
+        base = solvable.lookup_str(solv.SOLVABLE_MEDIABASE)
+        base = urljoin(root, base.rstrip("/") + "/") if base else None
+        url = (
+            root + location[0]
+            if not base and _PLAIN.fullmatch(location[0])
+            else urljoin(base or root, location[0])
+        )
         source = (
             solvable.lookup_str(solv.SOLVABLE_SOURCENAME) or solvable.name,
             solvable.lookup_str(solv.SOLVABLE_SOURCEEVR) or solvable.evr,
