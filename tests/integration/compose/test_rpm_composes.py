@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -103,8 +104,6 @@ def test_the_metadata_of_the_compose(
 def test_metadata_are_signed_on_the_host(
     request_: ComposeRequest, settings: ComposeSettings, tmp_path: Path
 ) -> None:
-    import subprocess
-
     result = make(request_, tmp_path / "target", settings)
     repodata = result.directory / TREE / "x86_64/os/repodata"
     keyring = tmp_path / "keyring.gpg"
@@ -272,3 +271,28 @@ def test_what_fails_leaves_only_its_logs(
     assert caught.value.code == code
     assert says in caught.value.detail
     assert sorted(os.listdir(tmp_path / "target/odcs-1")) == ["pungi-stderr.log", "pungi-stdout.log"]
+
+
+def test_dnf_installs_from_it(request_: ComposeRequest, settings: ComposeSettings, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    result = make(replace(request_, packages=("ed", "libtext-devel")), target, settings)
+    repos = tmp_path / "repos"
+    repos.mkdir()
+    (repos / "compose.repo").write_text((target / result.result_repofile).read_text())
+    root = tmp_path / "root"
+    dnf = ["dnf", "--assumeyes", f"--installroot={root}", "--releasever=1", "--forcearch=x86_64"]
+    options = {
+        "reposdir": repos,
+        "cachedir": tmp_path / "cache",
+        "logdir": tmp_path,
+        "varsdir": tmp_path,
+        "plugins": 0,
+    }
+    dnf += [f"--setopt={name}={value}" for name, value in options.items()]
+    done = subprocess.run(
+        [*dnf, "--enablerepo=*", "install", "ed", "ed-debuginfo"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for path in ("usr/bin/ed", "usr/lib64/libtext.so.2", "usr/share/text/words", "usr/lib/debug/ed.debug"):
+        assert (root / path).is_file()
+    assert not (root / "usr/include/text.h").exists()
