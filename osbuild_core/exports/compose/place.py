@@ -57,12 +57,10 @@ def claimed(place: Place) -> Iterator[Path]:
     except OSError as error:
         raise _failed(f"cannot make {place.directory}: {error.strerror}") from error
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not _locked(handle, place.directory / _LOCK):
             raise ComposeError(
                 f"another process is making {place.name}", code="compose.place", retryable=True
-            ) from None
+            )
         for entry in [*place.directory.glob(f"{_WORK}*"), place.directory / COMPOSE]:
             shutil.rmtree(entry, ignore_errors=True)
         work = Path(tempfile.mkdtemp(prefix=_WORK, dir=place.directory))
@@ -72,11 +70,20 @@ def claimed(place: Place) -> Iterator[Path]:
             raise _failed(f"cannot write {error.filename or place.directory}: {error.strerror}") from error
         finally:
             shutil.rmtree(work, ignore_errors=True)
+            # While it is held, so that it is ours.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(place.directory / _LOCK)
     finally:
-        # Removed while it is held: whoever waits for no one opens a new one.
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(place.directory / _LOCK)
         os.close(handle)
+
+
+def _locked(handle: int, path: Path) -> bool:
+    """Tell whether we hold the lock file at ``path``: not one that its holder has removed in the meantime."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(handle), os.stat(path))
+    except (BlockingIOError, FileNotFoundError):
+        return False
 
 
 def publish(place: Place, work: Path, compose_id: str) -> None:
