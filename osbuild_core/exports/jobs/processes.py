@@ -109,9 +109,9 @@ class Processes:
         if self._thread is None:
             self._thread = threading.Thread(target=self._loop, name="job-session", daemon=True)
             self._thread.start()
-        action.followed = True
         hurry = action.deadline is not None or self._todo
         self._epoll.register(action.reading, select.EPOLLIN)
+        action.followed = True
         self._epoll.modify(self._keeper.events.fileno(), select.EPOLLIN | select.EPOLLONESHOT)
         if hurry:
             os.eventfd_write(self._wake, 1)
@@ -201,7 +201,10 @@ class Processes:
 
     def _read(self, fd: int) -> None:
         action = self._action
-        listener = action.listener if action is not None and fd == action.reading else self._strays.get(fd)
+        listener = self._strays.get(fd)
+        if action is not None and fd == action.reading:
+            # Before it is followed, this is about a pipe that had the same number.
+            listener = action.listener if action.followed else None
         if listener is None:
             return
         data = _read(fd, CHUNK)
@@ -218,12 +221,14 @@ class Processes:
         """Read no more from ``fd``; -1 is one that was closed before."""
         if fd < 0:
             return
-        # Not by closing it alone: a fork of ours may have it, too.
-        self._epoll.unregister(fd)
-        os.close(fd)
+        # Closed last: then its number may be that of the next command's pipe, which another thread makes.
         self._strays.pop(fd, None)
         if self._action is not None and self._action.reading == fd:
             self._action.reading = -1
+        with contextlib.suppress(FileNotFoundError):
+            # Not by closing it alone: a fork of ours may have it, too.
+            self._epoll.unregister(fd)
+        os.close(fd)
 
     def _hear(self) -> None:
         """Take the end of the command, or of the keeper, which is that of the command too."""

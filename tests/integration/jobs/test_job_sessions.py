@@ -245,6 +245,19 @@ def test_what_a_task_kills_of_its_own_is_not_what_an_environment_started() -> No
         assert not alive(pid)
 
 
+def test_no_line_is_lost_between_one_action_and_the_next() -> None:
+    """Pipes come and go while the session's thread looks at those before; their numbers are used again."""
+    for _ in range(5):
+        with opened() as run:
+            for number in range(10):
+                run.enter(environment(enter=f"echo in {number}"))
+            for number in range(10):
+                run.task(f"echo task {number}")
+            for _ in range(10):
+                run.exit(keep_session_running=True)
+            assert run.lines == [f"{word} {number}" for word in ("in", "task") for number in range(10)]
+
+
 # Messages
 
 
