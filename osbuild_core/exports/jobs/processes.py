@@ -53,7 +53,8 @@ class Processes:
         self._numbers = 0
         self._action: _Action | None = None
         self._strays: dict[int, Listener] = {}
-        self._todo: collections.deque[Callable[[], None]] = collections.deque()
+        self._over = 0
+        self._todo: collections.deque[tuple[int, float | None]] = collections.deque()
         self._thread: threading.Thread | None = None
         self._closing = False
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -95,6 +96,7 @@ class Processes:
             if started.error:
                 raise CommandError(started, command.shown or command.argv[0], command.cwd)
         except BaseException:
+            self._over = self._numbers
             os.close(reading)
             raise
         finally:
@@ -109,17 +111,16 @@ class Processes:
         if self._thread is None:
             self._thread = threading.Thread(target=self._loop, name="job-session", daemon=True)
             self._thread.start()
-        hurry = action.deadline is not None or self._todo
         self._epoll.register(action.reading, select.EPOLLIN)
         action.followed = True
         self._epoll.modify(self._keeper.events.fileno(), select.EPOLLIN | select.EPOLLONESHOT)
-        if hurry:
+        # After that: whoever cancels it from now on wakes the thread up.
+        if action.deadline is not None or self._todo:
             os.eventfd_write(self._wake, 1)
 
     def cancel(self, limit: float | None = None) -> None:
         """End the command, by its own method or within ``limit`` seconds. Returns at once."""
-        number = self._numbers
-        self._todo.append(lambda: self._cancel(number, Outcome.CANCELED, limit))
+        self._todo.append((self._numbers, limit))
         os.eventfd_write(self._wake, 1)
 
     def release(self, numbers: Sequence[int]) -> None:
@@ -153,14 +154,21 @@ class Processes:
                 if fd == self._wake:
                     with contextlib.suppress(BlockingIOError):
                         os.eventfd_read(self._wake)
-                    # What is asked of a command that is not followed yet waits for that.
-                    while self._todo and (self._action is None or self._action.followed):
-                        self._todo.popleft()()
+                    self._cancel_asked()
                 elif fd == self._keeper.events.fileno():
                     self._hear()
                 else:
                     self._read(fd)
             self._check_times()
+
+    def _cancel_asked(self) -> None:
+        """Cancel what was asked for; what is about to start waits until it is followed."""
+        while self._todo:
+            number, limit = self._todo[0]
+            if number > self._over and (self._action is None or not self._action.followed):
+                return
+            self._todo.popleft()
+            self._cancel(number, Outcome.CANCELED, limit)
 
     def _wait(self) -> float | None:
         action = self._action
@@ -246,6 +254,7 @@ class Processes:
             else:
                 self._close(action.reading)
         self._action = None
+        self._over = action.number
         status, left = (ended.status, ended.left) if ended is not None else (-signal.SIGKILL, False)
         action.listener.ended(status, action.outcome, left)
 

@@ -290,7 +290,9 @@ def run_in_thread(work: Callable[[], RunResult]) -> RunResult:
 
     thread = threading.Thread(target=body, name="job-run")
     thread.start()
-    thread.join()
+    while thread.is_alive():
+        # A signal that the kernel gives to another thread is not noticed before this one wakes up.
+        thread.join(0.5)
     if raised:
         raise raised[0]
     return found[0]
