@@ -59,6 +59,7 @@ def test_several_manifests(bench: ClusterBench) -> None:
     assert eventually(bench.nothing_runs) and bench.left() == []
 
 
+@pytest.mark.soak
 def test_one_of_them_fails(bench: ClusterBench) -> None:
     paths = several(bench, 2)
     document = json.loads(paths[1].read_text())
@@ -75,6 +76,7 @@ def test_one_of_them_fails(bench: ClusterBench) -> None:
     assert eventually(bench.nothing_runs) and bench.left() == []
 
 
+@pytest.mark.soak
 def test_all_are_interrupted(bench: ClusterBench) -> None:
     paths = several(bench, 2, **bench.wait_at("own", 9))
     process = bench.start(*paths, *bench.on(), "--array")

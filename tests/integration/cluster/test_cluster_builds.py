@@ -60,6 +60,7 @@ def test_both_nodes_build_what_this_machine_builds(bench: ClusterBench) -> None:
     assert sorted(os.listdir(bench.directory / "out/all")) == ["all", "left", "right"]
 
 
+@pytest.mark.soak
 def test_progress(bench: ClusterBench) -> None:
     done = bench.build(bench.manifest(four(bench)[0]), *bench.on(), "--verbose")
     lines = done.stderr.splitlines()

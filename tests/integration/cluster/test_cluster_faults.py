@@ -42,6 +42,7 @@ def test_the_controller_is_down(bench: ClusterBench) -> None:
     assert line.startswith("error: scontrol: ") and "scontrol ping" in line
 
 
+@pytest.mark.soak
 def test_the_controller_goes_away_for_a_while(bench: ClusterBench) -> None:
     """Jobs go on, and what they write is read meanwhile."""
     manifest = bench.manifest(

@@ -52,6 +52,7 @@ def test_the_same_is_built(bench: ClusterBench) -> None:
     assert found == [(s["id"], True) for s in inspected["pipelines"][2]["stages"]]
 
 
+@pytest.mark.soak
 def test_what_stands_on_a_failure_is_cancelled(bench: ClusterBench) -> None:
     manifest = bench.manifest(
         {"name": "bad", "stages": [make("bad", options={"fail": True})]},
