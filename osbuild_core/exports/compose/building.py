@@ -114,6 +114,8 @@ def link_packages(file_of: Callable[[str], Path], trees: Sequence[Tree], root: P
     made: set[Path] = set()
     for tree in trees:
         for package in tree.packages:
+            if package.path.startswith("/") or ".." in package.path.split("/"):
+                raise ComposeError(f"{package.path!r} is no place for a package", code="compose.source")
             target = root / tree.path / package.path
             if target.parent not in made:
                 target.parent.mkdir(parents=True, exist_ok=True)

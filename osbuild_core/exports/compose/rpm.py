@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from osbuild_core.exports.compose import signatures
+from osbuild_core.exports.compose.addresses import check_address
 from osbuild_core.exports.compose.configuration import ComposeSettings
 from osbuild_core.exports.compose.errors import ComposeError
 from osbuild_core.exports.compose.fetch import Fetcher
@@ -77,6 +78,7 @@ def lock(request: ComposeRequest, source: RpmSource, settings: ComposeSettings, 
         )
     source.check()
     _check_found(request, selections)
+    _check_addresses(selections, fetcher)
     return _locked(selections, source, newest)
 
 
@@ -96,6 +98,14 @@ def _signed(
         chosen = signatures.choose([copies[package.nevra] for package in part], request.sigkeys, fetcher)
         signed.append(tuple(dataclasses.replace(package, sigkey=key) for package, key in chosen))
     return dataclasses.replace(selection, packages=signed[0], debug=signed[1], sources=signed[2])
+
+
+def _check_addresses(selections: Mapping[str, Selection], fetcher: Fetcher) -> None:
+    """Refuse packages that a repository says are somewhere where a request could not send us."""
+    for selection in selections.values():
+        for package in (*selection.packages, *selection.debug, *selection.sources):
+            if not package.url.startswith(package.repo):
+                check_address(package.url, fetcher.allowed)
 
 
 def _check_found(request: ComposeRequest, selections: Mapping[str, Selection]) -> None:

@@ -18,6 +18,7 @@ from osbuild_core.exports.compose.rpmpackage import RpmPackage
 _PRIMARY = ("/etc/", "/usr/lib/sendmail")
 # A location that is joined to its repository by writing it behind: joining takes long, and there are many.
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~^-]*(?:/[A-Za-z0-9][A-Za-z0-9._+~^-]*)*")
+_WORDS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+~^%-]* [A-Za-z0-9._+~^:%-]+ [A-Za-z0-9_]+")
 Solvable = Any
 
 
@@ -193,6 +194,11 @@ class RpmPool:
         location = solvable.lookup_location()
         if checksum is None or not location or not location[0]:
             raise ComposeError(f"{solvable.repo.name}: {solvable} has no checksum", code="compose.source")
+        if not _WORDS.fullmatch(f"{solvable.name} {solvable.evr} {solvable.arch}"):
+            # They become the name of a file.
+            raise ComposeError(
+                f"{solvable.repo.name}: {str(solvable)!r} is no package", code="compose.source"
+            )
         root = self._repos[solvable.repo.appdata][1].url
         base = solvable.lookup_str(solv.SOLVABLE_MEDIABASE)
         base = urljoin(root, base.rstrip("/") + "/") if base else None
