@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from osbuild_core import __version__
@@ -62,7 +63,19 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     status = error.status_code
     message = f"There is no {request.url.path}" if status == 404 else str(error.detail)
-    return _answer(Refusal(status, message, dict(error.headers or {})))
+    headers = dict(error.headers or {})
+    if status == 405:
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
+    return _answer(Refusal(status, message, headers))
+
+
+def _methods(request: Request) -> set[str]:
+    """Return all methods for the path of ``request``; a route by itself knows only its own."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= set(getattr(route, "methods", None) or ())
+    return found
 
 
 async def _invalid(_request: Request, error: Exception) -> JSONResponse:

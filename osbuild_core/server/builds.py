@@ -70,14 +70,14 @@ async def events(database: Database, id: int, after: int, at_most: int = 500) ->
 
 
 async def cancel(database: Database, id: int, by: str) -> None:
-    """Cancel a build; its worker finds out at its next sign of life. Raises Refusal (400, 404)."""
+    """Cancel a build; its worker finds out at its next sign of life. Raises Refusal (404, 409)."""
     async with database.writing() as session:
         await session.execute(delete(Work).where(Work.kind == BUILD, Work.subject_id == id))
         row = await session.get(Build, id, with_for_update=True)
         if row is None:
             raise Refusal(404, f"There is no build {id}")
         if State(row.state) not in (State.wait, State.generating):
-            raise Refusal(400, f"Build {id} is over")
+            raise Refusal(409, f"Build {id} is over")
         _over(session, row, State.failed, f"Canceled by {by}", None)
 
 

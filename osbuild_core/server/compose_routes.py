@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import IntEnum
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -34,6 +35,13 @@ ORDERS = {
     )
 }
 NUMBERS = {"source_type": SourceType, "state": State, "koji_task_id": None}
+
+
+def _one_of(names: type[IntEnum]) -> str:
+    """Return the pattern of a number or a name."""
+    return f"^([0-9]{{1,9}}|{'|'.join(names.__members__)})$"
+
+
 TEXTS = ("owner", "source", "pungi_compose_id", "compose_type", "label")
 
 
@@ -48,12 +56,12 @@ async def list_composes(
     request: Request,
     page: Annotated[int, Query(ge=1, le=1 << 31)] = 1,
     per_page: Annotated[int, Query(ge=1, le=1 << 31)] = 10,
-    order_by: str = "-id",
+    order_by: Annotated[str, Query(pattern=f"^-?({'|'.join(ORDERS)})$")] = "-id",
     owner: str | None = None,
-    source_type: str | None = None,
+    source_type: Annotated[str | None, Query(pattern=_one_of(SourceType))] = None,
     source: str | None = None,
-    state: str | None = None,
-    koji_task_id: str | None = None,
+    state: Annotated[str | None, Query(pattern=_one_of(State))] = None,
+    koji_task_id: Annotated[str | None, Query(pattern="^[0-9]{1,18}$")] = None,
     pungi_compose_id: str | None = None,
     compose_type: str | None = None,
     label: str | None = None,
@@ -64,13 +72,12 @@ async def list_composes(
     """
     service = Service.of(request)
     name = order_by.removeprefix("-")
-    if name not in ORDERS:
-        raise Refusal(400, f"An invalid order_by key was supplied, allowed keys are: {', '.join(ORDERS)}")
     order = ORDERS[name].desc() if order_by.startswith("-") else ORDERS[name].asc()
     per_page = min(per_page, service.settings.limits.per_page)
-    rows, total = await composes.listed(
-        service.database, _filters(request.query_params), order, page, per_page
-    )
+    asked = _filters(request.query_params)
+    rows = await composes.listed(service.database, asked, order, page, per_page)
+    names = frozenset((name, request.query_params.get(name)) for name in (*TEXTS, *NUMBERS))
+    total = await service.totals.of(names, lambda: composes.counted(service.database, asked))
     base = service.base(request)
     items = [compose_document(row, service.settings, base) for row in rows]
     return JSONResponse({"meta": _meta(request, base, page, per_page, total), "items": items}, headers=OPEN)
@@ -82,14 +89,8 @@ def _filters(query: Mapping[str, str]) -> list[Any]:
         if name not in query:
             continue
         value = query[name]
-        if names is not None and value in names.__members__:
-            number = int(names[value])
-        elif value.isascii() and value.isdigit() and int(value) <= LARGEST:
-            number = int(value)
-        else:
-            raise Refusal(400, f"{name} has to be a number" + (" or a name" if names else ""))
-        if number >= 1 << 31 and name != "koji_task_id":
-            raise Refusal(400, f"{name} is out of range")
+        is_name = names is not None and value in names.__members__
+        number = int(names[value]) if names is not None and is_name else int(value)
         filters.append(getattr(Compose, name) == number)
     return filters
 

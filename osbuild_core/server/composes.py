@@ -94,14 +94,19 @@ async def get(database: Database, id: int, *, whole: bool = False) -> Compose | 
 
 async def listed(
     database: Database, filters: Sequence[Any], order: Any, page: int, per_page: int
-) -> tuple[list[Compose], int]:
-    """Return one page of composes and how many there are on all pages."""
+) -> list[Compose]:
+    """Return one page of composes."""
     async with database.reading() as session:
-        total = await session.scalar(select(func.count()).select_from(Compose).where(*filters))
         rows = await session.scalars(
             select(Compose).where(*filters).order_by(order).offset((page - 1) * per_page).limit(per_page)
         )
-        return list(rows), int(total or 0)
+        return list(rows)
+
+
+async def counted(database: Database, filters: Sequence[Any]) -> int:
+    """Return how many composes there are."""
+    async with database.reading() as session:
+        return int(await session.scalar(select(func.count()).select_from(Compose).where(*filters)) or 0)
 
 
 async def renew(

@@ -38,7 +38,9 @@ def bound(host: str, port: int, *, authenticated: bool) -> socket.socket:
             hint="set authentication, or listen on 127.0.0.1",
         )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # The protocol by name: asyncio turns off Nagle's algorithm for what says that it is TCP, and answers are in two
+    # parts, the second of which would wait 40 ms for the first to be acknowledged.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host.strip("[]"), port))

@@ -22,15 +22,16 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         401: "A token is needed",
         403: "Not allowed",
         404: "There is no such thing",
+        409: "It is over already",
         413: "The body is too large",
-        422: "The request is wrong",
         429: "Too much is in the queue",
     }.items()
-    if status != 422
 }
 
 _TEXT = {"type": "string"}
-_WORDS = {"type": "array", "items": _TEXT}
+_WORD = {"type": "string", "minLength": 1}
+_WORDS = {"anyOf": [{"type": "array", "items": _WORD}, {"type": "string"}]}
+_KEYS = {"anyOf": [{"type": "array", "items": _TEXT}, {"type": "string"}]}
 _SECONDS = {"type": "integer", "minimum": 0}
 
 
@@ -53,6 +54,8 @@ _SOURCE = {
         "type": {"type": "string", "enum": list(SourceType.__members__)},
         "source": _TEXT,
         **dict.fromkeys(_LISTS, _WORDS),
+        # An empty one allows packages without a signature.
+        "sigkeys": _KEYS,
         "koji_event": {"type": "integer", "minimum": 0},
         "module_defaults_url": _TEXT,
         "module_defaults_commit": _TEXT,
@@ -93,7 +96,7 @@ RENEWAL = _body(
         "type": "object",
         "properties": {
             "label": _TEXT,
-            "sigkeys": _WORDS,
+            "sigkeys": _KEYS,
             "seconds_to_live": _SECONDS,
             "source": {"type": "object", "properties": {"builds": _WORDS, "modules": _WORDS}},
         },
@@ -105,7 +108,7 @@ NEW_BUILD = _body(
     {
         "type": "object",
         "required": ["manifest"],
-        "properties": {"manifest": {"type": "object"}, "exports": _WORDS},
+        "properties": {"manifest": {"type": "object"}, "exports": {"type": "array", "items": _WORD}},
     },
     required=True,
 )

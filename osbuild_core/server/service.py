@@ -16,6 +16,7 @@ from osbuild_core.server.identity import Doorkeeper
 from osbuild_core.server.metrics import Metrics
 from osbuild_core.server.refusal import Refusal
 from osbuild_core.server.settings import ServerSettings
+from osbuild_core.server.totals import Totals
 
 
 @dataclass(slots=True)
@@ -28,6 +29,7 @@ class Service:
     doorkeeper: Doorkeeper
     rules: RequestRules
     metrics: Metrics = field(default_factory=Metrics)
+    totals: Totals = field(default_factory=Totals)
     wake: Callable[[], None] = lambda: None
 
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from sqlalchemy import text
 
 from osbuild_core import __version__
@@ -53,7 +53,12 @@ def _clients(access: Access) -> dict[str, Any]:
 
 @router.get("/api/1/metrics", dependencies=[Depends(reader)], include_in_schema=False)
 @router.get("/metrics", dependencies=[Depends(reader)], include_in_schema=False)
-@router.get("/api/1/metrics/", dependencies=[Depends(reader)], responses=ERRORS)
+@router.get(
+    "/api/1/metrics/",
+    dependencies=[Depends(reader)],
+    response_class=PlainTextResponse,
+    responses=ERRORS,
+)
 async def metrics(request: Request) -> Response:
     """Give figures for Prometheus."""
     service = Service.of(request)

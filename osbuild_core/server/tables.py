@@ -26,6 +26,11 @@ class Compose(Base):
         Index("composes_type_state", "source_type", "state", "id"),
         Index("composes_expiry", "state", "time_to_expire"),
         Index("composes_reused", "reused_id"),
+        Index("composes_owner_state", "owner", "state", "id"),
+        Index("composes_submitted", "time_submitted"),
+        Index("composes_done", "time_done"),
+        Index("composes_removed", "time_removed"),
+        Index("composes_expire", "time_to_expire"),
     )
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)

@@ -165,7 +165,7 @@ def test_cancelling_ends_the_stage(tmp_path: Path) -> None:
         until(lambda: served.get(f"/builds/{id}/log").text, lambda text: "asleep" in text)
         assert served.delete(f"/builds/{id}").status_code == 202
         assert finished(served, id)["state_reason"] == "Canceled by unknown"
-        assert served.delete(f"/builds/{id}").status_code == 400
+        assert served.delete(f"/builds/{id}").status_code == 409
         follower.join(60)
         assert seen[-1][1:] == ("end", {"state": "failed", "reason": "Canceled by unknown"})
 

@@ -84,10 +84,15 @@ def upgrade() -> None:
         sa.Column("locked", sa.JSON(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
+    op.create_index("composes_done", "composes", ["time_done"], unique=False)
+    op.create_index("composes_expire", "composes", ["time_to_expire"], unique=False)
     op.create_index("composes_expiry", "composes", ["state", "time_to_expire"], unique=False)
     op.create_index("composes_owner", "composes", ["owner", "id"], unique=False)
+    op.create_index("composes_owner_state", "composes", ["owner", "state", "id"], unique=False)
+    op.create_index("composes_removed", "composes", ["time_removed"], unique=False)
     op.create_index("composes_reused", "composes", ["reused_id"], unique=False)
     op.create_index("composes_state", "composes", ["state", "id"], unique=False)
+    op.create_index("composes_submitted", "composes", ["time_submitted"], unique=False)
     op.create_index("composes_type_state", "composes", ["source_type", "state", "id"], unique=False)
     op.create_table(
         "work",
@@ -137,10 +142,15 @@ def downgrade() -> None:
     op.drop_index("work_owner", table_name="work")
     op.drop_table("work")
     op.drop_index("composes_type_state", table_name="composes")
+    op.drop_index("composes_submitted", table_name="composes")
     op.drop_index("composes_state", table_name="composes")
     op.drop_index("composes_reused", table_name="composes")
+    op.drop_index("composes_removed", table_name="composes")
+    op.drop_index("composes_owner_state", table_name="composes")
     op.drop_index("composes_owner", table_name="composes")
     op.drop_index("composes_expiry", table_name="composes")
+    op.drop_index("composes_expire", table_name="composes")
+    op.drop_index("composes_done", table_name="composes")
     op.drop_table("composes")
     op.drop_index("builds_state", table_name="builds")
     op.drop_index("builds_owner", table_name="builds")
