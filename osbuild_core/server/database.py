@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -48,7 +49,7 @@ class Database:
         if not self.is_sqlite:
             options["pool_pre_ping"] = True
         elif self.url.database:
-            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+            _make_private(Path(self.url.database))
         self.engine: AsyncEngine = create_async_engine(self.url, **options)
         if self.is_sqlite:
             _prepare_sqlite(self.engine)
@@ -132,6 +133,19 @@ class Database:
 
     async def close(self) -> None:
         await self.engine.dispose()
+
+
+def _make_private(file: Path) -> None:
+    """Have the file of a database before SQLite makes it, for its owner only; what goes beside it is as it is."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise UsageError(
+            f"cannot use the database {file}: {error.strerror}",
+            code="server.database",
+            hint="choose another directory with --data",
+        ) from error
 
 
 def _prepare_sqlite(engine: AsyncEngine) -> None:

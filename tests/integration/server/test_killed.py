@@ -104,7 +104,7 @@ def ask_for(url: str, body: dict[str, Any]) -> int:
     while True:
         try:
             return int(requests.post(f"{url}/api/1/composes/", json=body, timeout=30).json()["id"])
-        except requests.ConnectionError:
+        except requests.RequestException:
             time.sleep(0.1)
 
 

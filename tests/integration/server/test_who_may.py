@@ -138,6 +138,8 @@ def test_tokens_are_made_listed_and_revoked(guarded: Guarded) -> None:
 
 
 def test_only_hashes_of_tokens_are_kept(guarded: Guarded) -> None:
+    for path in guarded.service.data.glob("server.sqlite*"):
+        assert path.stat().st_mode & 0o077 == 0, path
     content = b"".join(path.read_bytes() for path in guarded.service.data.glob("server.sqlite*"))
     for token in guarded.tokens.values():
         secret = token.rpartition("_")[2]
