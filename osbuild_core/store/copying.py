@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 import subprocess
 from collections.abc import Callable
@@ -13,6 +14,9 @@ from osbuild_core.store import inodeflags
 from osbuild_core.store.failure import store_error
 
 POLL_SECONDS = 0.1
+
+_LEASH = ("setpriv", "--pdeathsig", "KILL", "--") if shutil.which("setpriv") else ()
+"""Has a program end with us, however we end (setpriv(1), of util-linux)."""
 
 
 def copy_tree(
@@ -24,7 +28,7 @@ def copy_tree(
     ``target`` is in use: the program gets it too, so if we are killed nobody deletes under its hands. Raises
     StoreError, and Cancelled when ``cancelled()`` turns true.
     """
-    command = ["cp", "-a", "--reflink=auto", "-T", "--", source, target]
+    command = [*_LEASH, "cp", "-a", "--reflink=auto", "-T", "--", source, target]
     environment = {**os.environ, "LC_ALL": "C"}
     with subprocess.Popen(
         command,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -142,14 +143,26 @@ def test_killed_while_a_copy_is_made(place: Path) -> None:
         time.sleep(0.005)
     os.kill(pid, signal.SIGKILL)
     assert os.WIFSIGNALED(os.waitpid(pid, 0)[1])
-    # The copying program lives on for a while, and what it writes to is not deleted under its hands.
-    for _ in range(1000):
-        with Store.open(path) as store:
-            assert [info.key for info in store.objects()] == ["a"]
-            if os.listdir(store.tmp) == ["empty-layer"]:
-                break
+    # The copying program ends with us; as long as it is there, nothing is deleted under its hands.
+    deadline = time.monotonic() + 10
+    while _running(path):
+        assert time.monotonic() < deadline
         time.sleep(0.01)
+    with Store.open(path) as store:
+        assert [info.key for info in store.objects()] == ["a"]
+        assert os.listdir(store.tmp) == ["empty-layer"]
     _check(path, contents=False)
+
+
+def _running(path: Path) -> list[str]:
+    """Return the processes that have ``path`` among their arguments."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if str(path) in command:
+                found.append(command)
+    return found
 
 
 def test_several_at_once_one_killed(place: Path) -> None:
