@@ -57,12 +57,14 @@ async def decide(
                 raise LeaseLost
             mine = record(row)
             others = [] if _alone(resolved) else await _earlier(session, mine, resolved)
-        if any(_is_undecided(other) and differing(mine.request, other.request) is None for other in others):
-            return Decision.later
         wanted = dataclasses.replace(mine, request=resolved)
         # It may ask a repository over the network.
         chosen = await asyncio.to_thread(choose, wanted, others, tag_changed)
         if chosen is None:
+            if any(
+                _is_undecided(other) and differing(mine.request, other.request) is None for other in others
+            ):
+                return Decision.later
             await _generate(database, lease, resolved)
             return Decision.generate
         if await _serve(database, lease, resolved, chosen.id):
