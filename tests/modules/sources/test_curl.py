@@ -165,7 +165,9 @@ def test_an_earlier_run_is_resumed(web: Web, tmp_path: Path) -> None:
     assert web.ranges == [("/file", "bytes=60000-")]
 
 
-@pytest.mark.parametrize("rest", [b"wrong" * 100, b"wrong" * 20_000, b"wrong" * 50_000])
+@pytest.mark.parametrize(
+    "rest", [b"wrong" * n for n in (100, 20_000, 50_000)], ids=["short", "long", "longer"]
+)
 def test_a_wrong_beginning_is_fetched_anew(rest: bytes, web: Web, tmp_path: Path) -> None:
     data = os.urandom(100_000)
     name, url = offer(web, "/file", data)

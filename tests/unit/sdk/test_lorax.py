@@ -1,5 +1,6 @@
 """Lorax's scripts; a few lines stand in for the template engine that they are written for."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,9 @@ def test_a_template_becomes_commands(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "mako/__init__.py").touch()
     (tmp_path / "mako/template.py").write_text(ENGINE)
     monkeypatch.syspath_prepend(str(tmp_path))
+    # The real one may be there already.
+    for name in [name for name in sys.modules if name.partition(".")[0] == "mako"]:
+        monkeypatch.delitem(sys.modules, name)
     (tmp_path / "x.tmpl").write_text(
         "# comment\n  install $root/{a,b{1,2}} '/x y'\n\n-remove /usr/{lib,share}/locale {single}\n"
     )
