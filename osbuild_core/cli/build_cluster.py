@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import unquote, urlsplit
 
 import click
 
@@ -156,6 +155,8 @@ def open_cluster(
 
 
 def _shared(remote_cache: str) -> Path:
+    from urllib.parse import unquote, urlsplit
+
     parts = urlsplit(remote_cache)
     if parts.scheme != "file":
         raise UsageError(

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from osbuild_core.model.errors import UsageError
 from osbuild_core.model.events import Event, Sink
-from osbuild_core.protocol.event_stream import encode
 
 
 class EventFile:
@@ -23,15 +22,19 @@ class EventFile:
             self._file = path.open("a", buffering=1, encoding="utf-8")
         except OSError as error:
             raise UsageError(f"cannot write {path}: {error.strerror}", code="usage.events") from error
+        # Most builds have no such file, and all of them would pay for the import.
+        from osbuild_core.protocol.event_stream import encode
+
+        self._encode = encode
         self._broken = False
         self._lock = threading.Lock()
 
     def __call__(self, event: Event) -> None:
-        self._write(encode(event))
+        self._write(self._encode(event))
 
     def labelled(self, manifest: str) -> Sink:
         """Return a sink for one of several builds, whose events say which ``manifest`` they are of."""
-        return lambda event: self._write(encode(event, manifest=manifest))
+        return lambda event: self._write(self._encode(event, manifest=manifest))
 
     def _write(self, line: str) -> None:
         with self._lock:
