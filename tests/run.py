@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -18,6 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 def main(argv: list[str]) -> int:
     soak = "--soak" in argv
     rest = [argument for argument in argv if argument != "--soak"]
+    # A job in the background of a shell may ignore SIGINT, and so would all that the tests send it to.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     report = ROOT / "build" / "tests.xml"
     report.parent.mkdir(exist_ok=True)
     workers = max(2, len(os.sched_getaffinity(0)))

@@ -45,6 +45,7 @@ trap 'kill -TERM "$build" 2>/dev/null' TERM INT HUP
 
 # Ends the build when it was cancelled, when another attempt has taken over, or when the run has gone.
 watch() {{
+  nap=
   trap 'kill "$nap" 2>/dev/null; exit' TERM
   beat=
   missed=0
