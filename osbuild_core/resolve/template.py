@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from osbuild_core.resolve.expand import GONE, Expander, Pair, split
 from osbuild_core.resolve.locking import Locked, lock
 from osbuild_core.resolve.packageset import is_archive_url
 from osbuild_core.resolve.settings import ResolveSettings
-from osbuild_core.resolve.variables import Scope, declare
+from osbuild_core.resolve.variables import Declaration, Scope, declare
 from osbuild_core.resolve.yamlfile import ROOT, fail, mark_text, pairs
 
 CURL = "org.osbuild.curl"
@@ -34,7 +35,6 @@ def resolve(
     :class:`ResolveError`, its detail with file, line and column, its place that in the template.
     """
     settings = settings or ResolveSettings()
-    given = dict(variables or {})
     if settings.snapshot is not None and not is_archive_url(settings.snapshot):
         shown = without_credentials(settings.snapshot)
         raise ResolveError(
@@ -42,9 +42,26 @@ def resolve(
             code="resolve.snapshot",
             hint="give one like https://SNAPSHOTS/archive/debian/20250101T000000Z",
         )
+    with _reading(path, settings):
+        return _Template(Path(path), dict(variables or {}), settings).manifest()
+
+
+def declarations(path: Path, *, settings: ResolveSettings | None = None) -> tuple[Declaration, ...]:
+    """Return the variables that the template at ``path`` and what it includes declare, by name.
+
+    Only files of the template are read. Raises :class:`ResolveError`.
+    """
+    settings = settings or ResolveSettings()
+    with _reading(path, settings):
+        return _Template(Path(path), {}, settings).declarations()
+
+
+@contextmanager
+def _reading(path: Path, settings: ResolveSettings) -> Iterator[None]:
+    """Confine the template at ``path`` to what the settings let it read."""
     confined = ROOT.set(settings.root)
     try:
-        return _Template(Path(path), given, settings).manifest()
+        yield
     except RecursionError:
         raise ResolveError(f"{path}: the template is nested too deeply", code="resolve.template") from None
     finally:
@@ -82,6 +99,10 @@ class _Template:
         self._scope = Scope(given, self._default)
         self._documents: list[tuple[list[Pair], Place]] = []
         self._gathered: set[Path] = set()
+
+    def declarations(self) -> tuple[Declaration, ...]:
+        self._gather(self._path, None, ())
+        return self._scope.declarations()
 
     def manifest(self) -> dict[str, Any]:
         self._gather(self._path, None, ())

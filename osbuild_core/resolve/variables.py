@@ -47,6 +47,32 @@ class Declaration:
     type: str | None
     required: bool
     secret: bool
+    description: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what a reader needs in order to give a value: ``default`` is as the template writes it.
+
+        That of a secret variable is left out. Raises ResolveError where the default is no value that YAML has.
+        """
+        default = None if self.default is None else written(self.default, self.path)
+        fields: dict[str, Any] = {"name": self.name, "type": self.type or _type_of(default)}
+        if self.required:
+            fields["required"] = True
+        elif not self.secret:
+            fields["default"] = default
+        if self.secret:
+            fields["secret"] = True
+        return {**fields, "description": self.description}
+
+
+def written(node: yaml.Node, path: Path) -> Any:
+    """Return a node's value as it stands there: references and directives are left as they are."""
+    if isinstance(node, yaml.SequenceNode):
+        return [written(child, (*path, index)) for index, child in enumerate(node.value)]
+    if isinstance(node, yaml.MappingNode):
+        return {key: written(child, (*path, key)) for key, _, child in pairs(node, path)}
+    assert isinstance(node, yaml.ScalarNode)
+    return scalar(node, path)
 
 
 def declare(name: str, node: yaml.Node, path: Path) -> Declaration:
@@ -55,7 +81,13 @@ def declare(name: str, node: yaml.Node, path: Path) -> Declaration:
         fail(node, path, f"{name!r} cannot be the name of a variable", code=CODE)
     if not isinstance(node, yaml.MappingNode):
         return Declaration(name, node, path, node, None, False, False)
-    fields: dict[str, Any] = {"default": None, "type": None, "required": False, "secret": False}
+    fields: dict[str, Any] = {
+        "default": None,
+        "type": None,
+        "required": False,
+        "secret": False,
+        "description": "",
+    }
     for key, key_node, value in pairs(node, path):
         place = (*path, key)
         if key not in _LONG_FORM:
@@ -69,13 +101,12 @@ def declare(name: str, node: yaml.Node, path: Path) -> Declaration:
             fail(value, place, "type has to be one of " + ", ".join(_TYPES), code=CODE)
         if key in ("required", "secret") and not isinstance(content, bool):
             fail(value, place, f"{key} has to be true or false", code=CODE)
-        fields[key] = content
+        fields[key] = "" if key == "description" and content is None else content
     if fields["default"] is None:
         # Without a default there is nothing to fall back on.
         fields["required"] = True
-    return Declaration(
-        name, node, path, fields["default"], fields["type"], fields["required"], fields["secret"]
-    )
+    fields["description"] = str(fields["description"])
+    return Declaration(name, node, path, **fields)
 
 
 class Scope:
@@ -94,6 +125,10 @@ class Scope:
     def declare(self, declaration: Declaration) -> None:
         """Add a declaration; an earlier one of the same name wins."""
         self._declared.setdefault(declaration.name, declaration)
+
+    def declarations(self) -> tuple[Declaration, ...]:
+        """Return what was declared, by name."""
+        return tuple(self._declared[name] for name in sorted(self._declared))
 
     def check_given(self) -> None:
         """Refuse values for variables that nobody declared, and required ones without a value."""

@@ -152,3 +152,42 @@ def test_a_resolved_file_is_named(cli: Cli) -> None:
     (cli.directory / "t.yaml").write_text('version: "2"\npipelines: []\n')
     assert cli.json("resolve", "t.yaml", "-o", "m.json") == {"success": True, "output": "m.json"}
     assert json.loads((cli.directory / "m.json").read_text())["version"] == "2"
+    done = cli.run("resolve", "t.yaml", "-o", "m.json")
+    assert (done.stdout, done.stderr) == ("", "m.json: 0 pipelines, 0 stages\n")
+
+
+VARIABLES = """
+variables:
+  suite: bookworm
+  size: {default: 4294967296, description: bytes}
+  key: {required: true, description: "public key"}
+  password: {default: hunter2, secret: true}
+  hosts: {default: [a, "${suite}"]}
+  "none": {default: null}
+$include: more.yaml
+pipelines: [{name: a, stages: [{type: org.osbuild.noop}]}]
+"""
+
+
+def test_variables_of_a_template_are_listed(cli: Cli) -> None:
+    (cli.directory / "t.yaml").write_text(VARIABLES)
+    (cli.directory / "more.yaml").write_text("variables: {suite: other, extra: 0.5}\n")
+    listed = {one.pop("name"): one for one in cli.json("resolve", "t.yaml", "--variables")}
+    assert list(listed) == sorted(listed)
+    assert listed == {
+        "extra": {"type": "number", "default": 0.5, "description": ""},
+        "hosts": {"type": "list", "default": ["a", "${suite}"], "description": ""},
+        "key": {"type": "string", "required": True, "description": "public key"},
+        "none": {"type": "string", "default": None, "description": ""},
+        "password": {"type": "string", "secret": True, "description": ""},
+        "size": {"type": "integer", "default": 4294967296, "description": "bytes"},
+        "suite": {"type": "string", "default": "bookworm", "description": ""},
+    }
+    done = cli.run("resolve", "t.yaml", "--variables")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "hunter2" not in done.stdout
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["NAME", "TYPE", "DEFAULT", "DESCRIPTION"]
+    assert lines[3].split() == ["key", "string", "(required)", "public", "key"]
+    done = cli.run("resolve", "t.yaml", "-D", "key=k", "-o", "m.json")
+    assert done.stderr == "m.json: 1 pipeline, 1 stage\n"
