@@ -75,14 +75,14 @@ class Fetcher:
         except (OSError, HTTPException) as error:
             raise _failed(url, error) from error
 
-    def keep(self, address: str, checksum: str, suffix: str) -> Path:
+    def keep(self, address: str, checksum: str) -> Path:
         """Return the path of the file with that checksum (``sha256:…``), fetched if it is not there yet.
 
         Raises ComposeError ``compose.source``, also where the content has another checksum.
         """
         url = check_address(address, self.allowed)
         algorithm, _, wanted = checksum.partition(":")
-        target = self.cache / f"{algorithm}-{wanted}{suffix}"
+        target = self.cache / f"{algorithm}-{wanted}"
         if target.is_file():
             os.utime(target)
             return target

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
 import lzma
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
+from typing import cast
 from xml.etree import ElementTree
 
-from osbuild_core.exports.compose import building
+from osbuild_core.exports.compose import building, unpacking
 from osbuild_core.exports.compose import place as places
 from osbuild_core.exports.compose.configuration import ComposeSettings
 from osbuild_core.exports.compose.errors import ComposeError
@@ -112,23 +111,23 @@ def _read_rpm(tree: Path, repository: Path) -> Tree:
     parts = path.split("/")
     arch = "x86_64" if path == "." else "src" if parts[0] == "source" else parts[0]
     fetcher = Fetcher(("/",), tree)
-    primary = read_repository(str(repository), fetcher).files["primary"][0]
+    primary = read_repository(str(repository), fetcher).files["primary"].address
     packages = tuple(_packages(Path(primary.removeprefix("file://"))))
     return Tree(path, f"{arch}/os" if path == "." else path, arch, packages)
 
 
 def _packages(primary: Path) -> Iterator[LockedPackage]:
-    with _opened(primary) as file:
-        for _, element in ElementTree.iterparse(file):
-            if element.tag == f"{_COMMON}package":
-                yield _package(element)
-                element.clear()
-
-
-def _opened(path: Path) -> IO[bytes]:
-    if path.suffix == ".gz":
-        return cast(IO[bytes], gzip.open(path))
-    return lzma.open(path) if path.suffix == ".xz" else open(path, "rb")
+    parser: ElementTree.XMLPullParser[ElementTree.Element] = ElementTree.XMLPullParser()
+    try:
+        for block in unpacking.blocks(primary):
+            parser.feed(block)
+            for _, element in cast(Iterator[tuple[str, ElementTree.Element]], parser.read_events()):
+                if element.tag == f"{_COMMON}package":
+                    yield _package(element)
+                    element.clear()
+        parser.close()
+    except ElementTree.ParseError as error:
+        raise ComposeError(f"{primary.name} cannot be read: {error}", code="compose.source") from None
 
 
 def _package(element: ElementTree.Element) -> LockedPackage:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
-import lzma
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from osbuild_core.exports.compose import rpm
+from osbuild_core.exports.compose import rpm, unpacking
 from osbuild_core.exports.compose.configuration import ComposeSettings
 from osbuild_core.exports.compose.errors import ComposeError
+from osbuild_core.exports.compose.fetch import SMALL
 from osbuild_core.exports.compose.request import ComposeRequest
 from osbuild_core.exports.compose.rpmmd import for_arch, read_repository
 from osbuild_core.exports.compose.rpmpackage import RpmPackage
@@ -91,17 +89,10 @@ def _read(request: ComposeRequest, settings: ComposeSettings) -> list[Module]:
         if path is None:
             continue
         try:
-            documents = list(yaml.load_all(_text(path), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+            text = b"".join(unpacking.blocks(path, SMALL))
+            documents = list(yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
             modules = [_module(one) for one in documents if one and one.get("document") == "modulemd"]
-        except (
-            yaml.YAMLError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            ValueError,
-            OSError,
-            lzma.LZMAError,
-        ) as error:
+        except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ComposeError(
                 f"the modules of {address} cannot be read: {reason}", code="compose.source"
@@ -110,16 +101,6 @@ def _read(request: ComposeRequest, settings: ComposeSettings) -> list[Module]:
             {(module.nsvc, module.arch): module for module in modules if module.arch in request.arches}
         )
     return list(found.values())
-
-
-def _text(path: Path) -> bytes:
-    if path.suffix == ".gz":
-        with gzip.open(path) as file:
-            return file.read()
-    if path.suffix == ".xz":
-        with lzma.open(path) as file:
-            return file.read()
-    return path.read_bytes()
 
 
 def _module(document: Any) -> Module:

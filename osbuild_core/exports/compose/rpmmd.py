@@ -14,25 +14,34 @@ from osbuild_core.exports.compose.fetch import Fetcher
 
 _NS = "{http://linux.duke.edu/metadata/repo}"
 _ALGORITHMS = {"sha": "sha1", "sha1": "sha1", "sha256": "sha256", "sha384": "sha384", "sha512": "sha512"}
-# Names that end in one of these are read as what they say.
-_SUFFIX = re.compile(r"\.(?:xml|yaml)(?:\.(?:gz|xz|bz2|zst))?$")
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataFile:
+    """A file of metadata: where it is, its checksum (``sha256:…``), and its size in bytes when unpacked, if known."""
+
+    address: str
+    checksum: str
+    open_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A repository at ``url`` (which ends in a slash). ``files`` are addresses and checksums by type."""
+    """A repository at ``url`` (which ends in a slash). ``files`` are its metadata by type."""
 
     url: str
     revision: int | None
-    files: Mapping[str, tuple[str, str]]
+    files: Mapping[str, MetadataFile]
 
     def fetch(self, kind: str, fetcher: Fetcher) -> Path | None:
-        """Return the path of the file of that type, None where there is none. Raises ComposeError."""
+        """Return the path of the file of that type, None where there is none.
+
+        How it is packed is for the reader to see (see unpacking.py). Raises ComposeError.
+        """
         if kind not in self.files:
             return None
-        address, checksum = self.files[kind]
-        suffix = _SUFFIX.search(address)
-        return fetcher.keep(address, checksum, suffix[0] if suffix else ".xml")
+        file = self.files[kind]
+        return fetcher.keep(file.address, file.checksum)
 
 
 def for_arch(address: str, arch: str) -> str:
@@ -50,7 +59,7 @@ def read_repository(address: str, fetcher: Fetcher) -> Repository:
         root = ElementTree.fromstring(data)
     except ElementTree.ParseError as error:
         raise _broken(url, str(error)) from None
-    files: dict[str, tuple[str, str]] = {}
+    files: dict[str, MetadataFile] = {}
     for entry in root.iter(f"{_NS}data"):
         location, checksum = entry.find(f"{_NS}location"), entry.find(f"{_NS}checksum")
         if location is None or checksum is None or not checksum.text:
@@ -59,7 +68,12 @@ def read_repository(address: str, fetcher: Fetcher) -> Repository:
         digest = checksum.text.strip()
         if algorithm is None or not re.fullmatch("[0-9a-fA-F]{32,128}", digest):
             raise _broken(url, f"the checksum of {entry.get('type')} is of no kind that is known")
-        files[entry.get("type", "")] = (urljoin(url, location.get("href", "")), f"{algorithm}:{digest}")
+        size = (entry.findtext(f"{_NS}open-size") or "").strip()
+        files[entry.get("type", "")] = MetadataFile(
+            urljoin(url, location.get("href", "")),
+            f"{algorithm}:{digest}",
+            int(size) if size.isdecimal() and len(size) < 19 else None,
+        )
     if "primary" not in files:
         raise _broken(url, "it lists no packages")
     return Repository(url, _revision(root), files)

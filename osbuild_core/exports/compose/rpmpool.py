@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
+from osbuild_core.exports.compose import unpacking
 from osbuild_core.exports.compose.errors import ComposeError
 from osbuild_core.exports.compose.fetch import Fetcher
 from osbuild_core.exports.compose.rpmmd import Repository
@@ -60,14 +61,15 @@ class RpmPool:
         self._repos.append((repo, repository, fetcher, lookaside))
 
     def _read(self, repo: Any, path: Path, language: str | None, flags: int) -> None:
-        file = self._solv.xfopen(str(path))
-        if file is None or not repo.add_rpmmd(file, language, flags):
-            raise ComposeError(
-                f"{repo.name}: {path.name} cannot be read: {self._pool.errstr}",
-                code="compose.source",
-                hint="is the repository complete?",
-            )
-        file.close()
+        with unpacking.descriptor(path) as (packed, descriptor):
+            file = self._solv.xfopen_fd(f"metadata.xml{packed}", descriptor)
+            if file is None or not repo.add_rpmmd(file, language, flags):
+                raise ComposeError(
+                    f"{repo.name}: {path.name} cannot be read: {self._pool.errstr}",
+                    code="compose.source",
+                    hint="is the repository complete?",
+                )
+            file.close()
 
     def prepare(
         self, visible: Iterable[str], *, all_files: bool = False, keep: Iterable[Solvable] | None = None
@@ -145,13 +147,18 @@ class RpmPool:
                 best[key] = solvable
         return list(best.values())
 
-    def solve(self, wanted: Sequence[Solvable]) -> Solution:
-        """Return what installing ``wanted`` takes, themselves included."""
+    def solve(self, wanted: Sequence[Solvable], *, explain: bool = True) -> Solution:
+        """Return what installing ``wanted`` takes, themselves included.
+
+        Without ``explain``, which takes time where there are many problems, there is but one, without words.
+        """
         job = self._solv.Job
         jobs = [self._pool.Job(job.SOLVER_INSTALL | job.SOLVER_SOLVABLE, one.id) for one in wanted]
         solver = self._pool.Solver()
         solver.set_flag(self._solv.Solver.SOLVER_FLAG_IGNORE_RECOMMENDED, 1)
         problems = solver.solve(jobs)
+        if problems and not explain:
+            return Solution((), ("",))
         if problems:
             return Solution((), tuple(dict.fromkeys(self._explain(problem) for problem in problems)))
         return Solution(tuple(solver.transaction().newsolvables()))
@@ -220,4 +227,5 @@ class RpmPool:
             source,
             solvable.lookup_num(solv.SOLVABLE_BUILDTIME),
             repo=root,
+            size=solvable.lookup_num(solv.SOLVABLE_DOWNLOADSIZE),
         )

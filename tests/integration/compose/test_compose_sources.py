@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from osbuild_core.exports.compose.generate import Place, Result, generate, resol
 from osbuild_core.exports.compose.request import ComposeRequest
 from osbuild_core.exports.compose.vocabulary import SourceType
 from tests.packages.archives import NATIVE
-from tests.packages.rpms import Rpm, build, repository
+from tests.packages.rpms import Rpm, build, repack, repository
 
 from .test_rpm_composes import ED, packages
 
@@ -235,6 +236,15 @@ def test_modules_with_what_they_need(modular: ComposeSettings, tmp_path: Path) -
     (described,) = (result.directory / "compose/Temporary/x86_64/os/repodata").glob("*modules.yaml.gz")
     names = [one["data"]["name"] for one in yaml.safe_load_all(gzip.decompress(described.read_bytes()))]
     assert names == ["ed", "lib"]
+
+
+def test_modules_may_be_packed_in_any_way(modular: ComposeSettings, tmp_path: Path) -> None:
+    for kind in ("xz", "bz2", "zst", ""):
+        repo = tmp_path / f"repo-{kind}"
+        shutil.copytree(modular.module_repos[0], repo)
+        repack(repo, kind)
+        packed = replace(modular, module_repos=(str(repo),))
+        assert resolve(ComposeRequest(SourceType.module, "ed:1"), packed).source == "ed:1:2:c0 lib:1:1:c0"
 
 
 def test_a_module_of_an_older_version_alone(modular: ComposeSettings, tmp_path: Path) -> None:

@@ -126,11 +126,11 @@ def test_a_server_cannot_send_us_where_requests_may_not(server: str, tmp_path: P
 def test_what_is_kept_is_what_was_said(server: str, tmp_path: Path):
     fetcher = Fetcher(EVERYTHING, tmp_path / "cache")
     right = "sha256:ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73"
-    path = fetcher.keep(f"{server}/file", right, ".xml")
+    path = fetcher.keep(f"{server}/file", right)
     assert path.read_bytes() == b"content"
-    assert fetcher.keep(f"{server}/gone", right, ".xml") == path
+    assert fetcher.keep(f"{server}/gone", right) == path
     with pytest.raises(ComposeError, match="not what the repository says"):
-        fetcher.keep(f"{server}/file", "sha256:" + "0" * 64, ".xml")
+        fetcher.keep(f"{server}/file", "sha256:" + "0" * 64)
     assert [entry.name for entry in (tmp_path / "cache").iterdir()] == [path.name]
 
 
