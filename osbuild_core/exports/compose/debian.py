@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -34,6 +34,7 @@ ARCHITECTURES = {
 """What Debian calls the architectures that requests name; a name of Debian's own is taken, too."""
 
 PIPELINE = "archive"
+_AT_ONCE = 10_000
 _MACHINE = Path("/etc/apt")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]*")
 _SUITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~/-]*|\./")
@@ -136,39 +137,57 @@ def _known(apt: Apt, names: tuple[str, ...]) -> list[str]:
 
 
 def _choose(apt: Apt, wanted: PackageSet, names: tuple[str, ...], request: ComposeRequest) -> list[Package]:
-    from osbuild_core.model.errors import ResolveError
-
     if not names and request.packages:
         return []
     if not names or request.has("no_deps"):
-        found = apt.download(dataclasses.replace(wanted, include=names or tuple(apt.available())))
+        every = names or tuple(apt.available())
+        # A command line holds only so many.
+        parts = [every[start : start + _AT_ONCE] for start in range(0, len(every), _AT_ONCE)]
+        found = [one for part in parts for one in apt.download(dataclasses.replace(wanted, include=part))]
         if request.has("check_deps"):
             _check(apt, wanted, found)
         return found
+    return list(dict.fromkeys(_together(apt, wanted, names)))
+
+
+def _together(apt: Apt, wanted: PackageSet, names: tuple[str, ...]) -> list[Package]:
+    """Return the packages ``names`` with what they need.
+
+    They may exclude each other, which packages of an archive may do: what cannot be installed together is halved,
+    until each works by itself. Raises ResolveError for one that does not.
+    """
+    from osbuild_core.model.errors import ResolveError
+
     try:
         return apt.choose(dataclasses.replace(wanted, include=names), "")
     except ResolveError as error:
         if error.code != "resolve.unsolvable" or len(names) == 1:
             raise
-    # They may exclude each other, which packages of an archive may do: each has to work by itself.
-    found = [
-        package for name in names for package in apt.choose(dataclasses.replace(wanted, include=(name,)), "")
-    ]
-    return list(dict.fromkeys(found))
+    middle = len(names) // 2
+    return _together(apt, wanted, names[:middle]) + _together(apt, wanted, names[middle:])
 
 
-def _check(apt: Apt, wanted: PackageSet, found: list[Package]) -> None:
+def _check(apt: Apt, wanted: PackageSet, found: Sequence[Package]) -> None:
     """Raise ComposeError ``compose.dependencies`` where packages need something that is not among ``found``."""
     there = {(package.name, package.version) for package in found}
-    for package in found:
-        needed = apt.choose(dataclasses.replace(wanted, include=(f"{package.name}={package.version}",)), "")
-        lacking = [one.name for one in needed if (one.name, one.version) not in there]
-        if lacking:
+    todo = [tuple(found)] if found else []
+    while todo:
+        packages = todo.pop()
+        include = tuple(f"{package.name}={package.version}" for package in packages)
+        lacking = {
+            one.name for one in _together(apt, wanted, include) if (one.name, one.version) not in there
+        }
+        if not lacking:
+            continue
+        if len(packages) == 1:
             raise ComposeError(
-                f"{package.name} {package.version} needs {', '.join(sorted(lacking))}, not in the compose",
+                f"{include[0].replace('=', ' ')} needs {', '.join(sorted(lacking))}, not in the compose",
                 code="compose.dependencies",
                 hint="leave out the flag no_deps or name the packages",
             )
+        # Which of them is it? Together they may also have made apt choose something else.
+        middle = len(packages) // 2
+        todo += [packages[middle:], packages[:middle]]
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,19 +120,32 @@ class Selector:
         chosen = {one.id: one for one in roots}
         if self._request.has("no_deps") or not self._request.packages or not roots:
             return chosen
-        solution = self._pool.solve(roots)
-        if not solution.problems:
-            return chosen | {one.id: one for one in solution.packages}
-        # They may exclude each other, which packages of a repository may do: each by itself.
-        for root in roots:
-            solution = self._pool.solve([root])
-            if solution.problems:
+        for part, problems, packages in self._solved(roots):
+            if problems:
                 if self._request.has("check_deps"):
-                    raise _broken(root, solution.problems)
-                self._say(f"{self._arch}: {root} is broken: {'; '.join(solution.problems)}")
-                chosen |= self._walk(root)
-            chosen |= {one.id: one for one in solution.packages}
+                    raise _broken(part[0], problems)
+                self._say(f"{self._arch}: {part[0]} is broken: {'; '.join(problems)}")
+                chosen |= self._walk(part[0])
+            chosen |= {one.id: one for one in packages}
         return chosen
+
+    def _solved(
+        self, packages: Sequence[Solvable]
+    ) -> Iterator[tuple[Sequence[Solvable], Sequence[str], Sequence[Solvable]]]:
+        """Yield parts of ``packages`` with the problems of installing them, and all that is installed.
+
+        They may exclude each other, which packages of a repository may do: what has problems together is halved, so
+        that those that still have some are alone.
+        """
+        todo = [packages] if packages else []
+        while todo:
+            part = todo.pop()
+            solution = self._pool.solve(part, explain=len(part) == 1)
+            if solution.problems and len(part) > 1:
+                middle = len(part) // 2
+                todo += [part[middle:], part[:middle]]
+            else:
+                yield part, solution.problems, solution.packages
 
     def _walk(self, root: Solvable) -> dict[int, Solvable]:
         """Return what a package needs as far as it is there."""
@@ -179,11 +192,10 @@ class Selector:
         """Raise ComposeError for a package that cannot be installed from the compose and what is beside it."""
         self._pool.prepare(visible, keep=chosen)
         asked = {one.id for one in roots} if self._request.packages else set()
-        for one in chosen:
-            if one.id in asked or self._pool.is_broken(one):
-                solution = self._pool.solve([one])
-                if solution.problems:
-                    raise _broken(one, solution.problems)
+        suspect = [one for one in chosen if one.id in asked or self._pool.is_broken(one)]
+        for part, problems, _ in self._solved(suspect):
+            if problems:
+                raise _broken(part[0], problems)
 
     def _companions(
         self, packages: Sequence[RpmPackage]
