@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from osbuild_core.exports.compose import carried
 from osbuild_core.exports.compose.configuration import ComposeSettings
 from osbuild_core.exports.compose.errors import ComposeError
 from osbuild_core.exports.compose.lock import Tree
@@ -74,17 +75,40 @@ def _show(event: Event, say: Callable[[str], None]) -> None:
             pass
 
 
-def build(session: Session, manifest: Mapping[str, Any], names: Sequence[str], output: Path) -> None:
+def build(
+    session: Session,
+    manifest: Mapping[str, Any],
+    names: Sequence[str],
+    output: Path,
+    say: Callable[[str], None] = lambda _: None,
+) -> None:
     """Fetch all of the manifest's sources and put the trees of the pipelines ``names`` into ``output``.
 
-    All source files stay held by the session. Raises ComposeError ``compose.build``, ``compose.cancelled``, and
-    what the engine raises for a machine on which nothing can be built.
+    Metadata to carry over that are no longer where they were are done without. Raises ComposeError ``compose.build``,
+    ``compose.cancelled``, and what the engine raises for a machine on which nothing can be built.
     """
     loaded = session.load(manifest)
     # A tree that the store has needs no packages, but the compose does.
-    check(session, session.fetch(loaded))
+    fetched = session.fetch(loaded)
+    if not fetched.success and not session.interrupted and _lacks_only(fetched, carried.checksums(manifest)):
+        say("the repositories have other metadata by now; ours are made of the packages")
+        loaded = session.load(carried.without(manifest))
+        fetched = session.fetch(loaded)
+    check(session, fetched)
     if names:
         check(session, session.build(loaded, exports=names, output_directory=output))
+
+
+def _lacks_only(fetched: RunResult, expendable: frozenset[str]) -> bool:
+    failed = [item.checksum for source in fetched.sources for item in source.items if not item.success]
+    return bool(failed) and expendable.issuperset(failed)
+
+
+@contextlib.contextmanager
+def held(session: Session, trees: Sequence[Tree]) -> Iterator[None]:
+    """Keep the packages of ``trees`` in the store: runs of the engine hold theirs only while they last."""
+    with session.store.sources.lease({package.checksum for tree in trees for package in tree.packages}):
+        yield
 
 
 def check(session: Session, result: RunResult) -> None:

@@ -67,8 +67,8 @@ def building_fill(
         if lock.manifest is None:
             return
         output = work / "output"
-        with building.opened(settings, say, cancelled) as session:
-            building.build(session, lock.manifest, [tree.pipeline for tree in lock.trees], output)
+        with building.opened(settings, say, cancelled) as session, building.held(session, lock.trees):
+            building.build(session, lock.manifest, [tree.pipeline for tree in lock.trees], output, say)
             for tree in lock.trees:
                 _move_into(output / tree.pipeline, root / tree.path)
             linked, copied = building.link_packages(session.store.sources.file, lock.trees, root)

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from osbuild_core.exports.compose import signatures
+from osbuild_core.exports.compose import carried, signatures
 from osbuild_core.exports.compose.addresses import check_address
 from osbuild_core.exports.compose.configuration import ComposeSettings
 from osbuild_core.exports.compose.errors import ComposeError
 from osbuild_core.exports.compose.fetch import Fetcher
 from osbuild_core.exports.compose.lock import Lock, LockedPackage, Tree
 from osbuild_core.exports.compose.request import ComposeRequest
-from osbuild_core.exports.compose.rpmmd import Repository, for_arch, read_repository
+from osbuild_core.exports.compose.rpmmd import MetadataFile, Repository, for_arch, read_repository
 from osbuild_core.exports.compose.rpmpackage import RpmPackage
 from osbuild_core.exports.compose.rpmpool import RpmPool
 from osbuild_core.exports.compose.rpmselect import Allows, Selection, Selector
@@ -69,7 +69,7 @@ def lock(request: ComposeRequest, source: RpmSource, settings: ComposeSettings, 
             pool.add(repository, fetcher, lookaside=True)
         selector = Selector(pool, arch, request, say, allows=source.allows, every=source.every)
         selection = selector.select()
-        if request.sigkeys and set(request.sigkeys) != {""}:
+        if _wants_signatures(request):
             selection = _signed(selection, selector, pool, request, fetcher)
         selections[arch] = selection
         say(
@@ -79,7 +79,13 @@ def lock(request: ComposeRequest, source: RpmSource, settings: ComposeSettings, 
     source.check()
     _check_found(request, selections)
     _check_addresses(selections, fetcher)
-    return _locked(selections, source, newest)
+    trusted = not _wants_signatures(request)
+    repositories = {one.url: one for one in known.values()} if trusted else {}
+    return _locked(selections, source, newest, repositories, fetcher)
+
+
+def _wants_signatures(request: ComposeRequest) -> bool:
+    return bool(request.sigkeys) and set(request.sigkeys) != {""}
 
 
 def _signed(
@@ -120,7 +126,14 @@ def _check_found(request: ComposeRequest, selections: Mapping[str, Selection]) -
         )
 
 
-def _locked(selections: Mapping[str, Selection], source: RpmSource, newest: int | None) -> Lock:
+def _locked(
+    selections: Mapping[str, Selection],
+    source: RpmSource,
+    newest: int | None,
+    repositories: Mapping[str, Repository],
+    fetcher: Fetcher,
+) -> Lock:
+    """Return the manifest and the places. What ``repositories`` (by URL) say of packages may be carried over."""
     pipelines: list[dict[str, Any]] = []
     items: dict[str, dict[str, str]] = {}
     trees: list[Tree] = []
@@ -132,7 +145,9 @@ def _locked(selections: Mapping[str, Selection], source: RpmSource, newest: int 
         ordered = [distinct[path] for path in sorted(distinct)]
         items.update({package.checksum: {"url": package.url} for package in ordered})
         metadata = inline if category == "binary" else {}
-        pipelines.append(_pipeline(name, ordered, metadata))
+        carry = carried.worthwhile(ordered, repositories, fetcher)
+        items.update({file.checksum: {"url": file.address} for files in carry for file in files.values()})
+        pipelines.append(_pipeline(name, ordered, metadata, carry))
         locked = tuple(
             LockedPackage(p.checksum, p.path, p.nevra, "" if p.is_source else p.srpm, p.sigkey, category)
             for p in ordered
@@ -157,7 +172,10 @@ def _locked(selections: Mapping[str, Selection], source: RpmSource, newest: int 
 
 
 def _pipeline(
-    name: str, packages: Sequence[RpmPackage], metadata: Mapping[str, tuple[dict[str, str], str]]
+    name: str,
+    packages: Sequence[RpmPackage],
+    metadata: Mapping[str, tuple[dict[str, str], str]],
+    carry: Sequence[Mapping[str, MetadataFile]],
 ) -> dict[str, Any]:
     """Return the pipeline that writes the metadata of one repository."""
     options: dict[str, Any] = {}
@@ -168,7 +186,12 @@ def _pipeline(
     if metadata:
         options["metadata"] = {checksum: kind for checksum, (_, kind) in metadata.items()}
         inputs["metadata"] = _files(list(metadata))
-    stage: dict[str, Any] = {"type": "org.osbuild.createrepo", "options": options}
+    if carry:
+        options[carried.NAME] = [{kind: file.checksum for kind, file in files.items()} for files in carry]
+        inputs[carried.NAME] = _files(
+            list(dict.fromkeys(file.checksum for files in carry for file in files.values()))
+        )
+    stage: dict[str, Any] = {"type": carried.STAGE, "options": options}
     if inputs:
         stage["inputs"] = inputs
     newest = max((package.built for package in packages), default=0)

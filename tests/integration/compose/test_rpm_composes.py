@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import re
+import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +17,14 @@ import productmd.composeinfo
 import productmd.rpms
 import pytest
 
+from osbuild_core.exports.compose import rpm
 from osbuild_core.exports.compose.configuration import ComposeSettings
 from osbuild_core.exports.compose.errors import ComposeError
 from osbuild_core.exports.compose.generate import Place, Result, generate, resolve
+from osbuild_core.exports.compose.lock import Lock
 from osbuild_core.exports.compose.request import ComposeRequest
 from osbuild_core.exports.compose.vocabulary import SourceType
+from tests.packages.rpms import repack, replaced
 
 pytestmark = pytest.mark.root
 TREE = "compose/Temporary"
@@ -46,6 +53,10 @@ def listed(tree: Path) -> list[str]:
     there = sorted(path.name.removesuffix(".rpm") for path in tree.rglob("*.rpm"))
     assert sorted(found) == there
     return there
+
+
+def locked(request: ComposeRequest, settings: ComposeSettings) -> Lock:
+    return rpm.lock(request, rpm.RpmSource(request.sources()), settings, lambda _: None)
 
 
 def packages(result: Result, tree: str = "x86_64/os") -> list[str]:
@@ -236,11 +247,105 @@ def test_what_was_locked_is_made_again(
     request_: ComposeRequest, settings: ComposeSettings, tmp_path: Path
 ) -> None:
     one = make(request_, tmp_path / "target", settings)
-    locked = json.loads(json.dumps(one.locked))
+    document = json.loads(json.dumps(one.locked))
     two = generate(
-        replace(request_, source="/nowhere"), Place(tmp_path / "target", 2), settings, locked=locked
+        replace(request_, source="/nowhere"), Place(tmp_path / "target", 2), settings, locked=document
     )
     assert packages(two) == packages(one)
+
+
+@pytest.mark.parametrize("kind", ["gz", "xz", "bz2", "zst", ""])
+def test_metadata_may_be_packed_in_any_way(
+    request_: ComposeRequest, settings: ComposeSettings, tmp_path: Path, rpms: Path, kind: str
+) -> None:
+    repo = tmp_path / "repo"
+    shutil.copytree(rpms, repo)
+    repack(repo, kind)
+    # So that the lists of files are read, too.
+    request = replace(
+        request_,
+        source=str(repo),
+        packages=("libtext-devel", "libtext-tools"),
+        multilib_arches=("x86_64",),
+        multilib_method=frozenset({"runtime"}),
+    )
+    found = [package.path for package in locked(request, settings).trees[0].packages]
+    assert "Packages/l/libtext-2.0-1.i686.rpm" in found
+    assert "Packages/l/libtext-tools-2.0-1.i686.rpm" not in found
+
+
+@pytest.mark.parametrize("kind", ["gz", "xz", "bz2", "zst"])
+def test_metadata_that_end_in_the_middle(
+    request_: ComposeRequest, settings: ComposeSettings, tmp_path: Path, rpms: Path, kind: str
+) -> None:
+    repo = tmp_path / "repo"
+    shutil.copytree(rpms, repo)
+    repack(repo, kind, cut=40)
+    with pytest.raises(ComposeError) as caught:
+        locked(replace(request_, source=str(repo)), settings)
+    assert caught.value.code == "compose.source"
+
+
+def carried(document: Mapping[str, Any]) -> list[str]:
+    """Return the pipelines of what was locked that carry metadata over."""
+    pipelines = document["manifest"]["pipelines"]
+    return [one["name"] for one in pipelines for stage in one["stages"] if "carried" in stage["options"]]
+
+
+def test_metadata_are_those_of_the_repository(
+    request_: ComposeRequest, settings: ComposeSettings, tmp_path: Path, rpms: Path
+) -> None:
+    repo = tmp_path / "repo"
+    shutil.copytree(rpms, repo)
+    (primary,) = repo.glob("repodata/*primary.xml.gz")
+    text = gzip.decompress(primary.read_bytes()).decode()
+    assert "<summary>test words</summary>" in text
+    changed = text.replace("<summary>test words</summary>", "<summary>said elsewhere</summary>")
+    replaced(repo, primary, gzip.compress(changed.encode()))
+    request = replace(request_, source=str(repo))
+    lines: list[str] = []
+    one = make(request, tmp_path / "target", settings, log=lines.append)
+    assert packages(one) == ED
+    assert carried(one.locked) == ["x86_64-os", "x86_64-debug", "source"]
+    assert summary(one, "words") == "said elsewhere"
+
+    # Those who believe signatures only get what the packages say: here of none, and of all.
+    unsigned = make(replace(request, sigkeys=("",)), tmp_path / "target", settings, 2)
+    assert summary(unsigned, "words") == "said elsewhere"
+    signed = replace(request, sigkeys=("", "0123456789abcdef"))
+    assert carried(locked(signed, settings).to_json()) == []
+
+    # When the repository has others, and nothing is in the store, they are made of the packages.
+    for path in (repo / "repodata").iterdir():
+        path.unlink()
+    anew = replace(settings, store=tmp_path / "store")
+    again = generate(request, Place(tmp_path / "target", 3), anew, locked=one.locked, log=lines.append)
+    assert packages(again) == ED
+    assert summary(again, "words") == "test words"
+    assert any("ours are made of the packages" in line for line in lines)
+
+
+def summary(result: Result, name: str) -> str:
+    import createrepo_c
+
+    tree = str(result.directory / TREE / "x86_64/os")
+    (found,) = (
+        one for one in createrepo_c.RepositoryReader.from_path(tree).iter_packages() if one.name == name
+    )
+    return str(found.summary)
+
+
+def test_metadata_of_large_repositories_are_not_searched_for_little(
+    request_: ComposeRequest, settings: ComposeSettings, tmp_path: Path, rpms: Path
+) -> None:
+    repo = tmp_path / "repo"
+    shutil.copytree(rpms, repo)
+    request = replace(request_, source=str(repo))
+    repomd = repo / "repodata/repomd.xml"
+    repomd.write_text(re.sub("<open-size>[0-9]+<", "<open-size>900000000<", repomd.read_text()))
+    assert carried(locked(request, settings).to_json()) == []
+    repomd.write_text(re.sub("<open-size>[0-9]+</open-size>", "", repomd.read_text()))
+    assert carried(locked(request, settings).to_json()) == []
 
 
 def test_the_revision_is_that_of_the_repository(request_: ComposeRequest, settings: ComposeSettings) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import hashlib
+import lzma
 import os
 import shutil
 from pathlib import Path
@@ -11,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from tests.packages.rpms import BUILT, Rpm, build
+from tests.packages.rpms import BUILT, Rpm, build, index, repack
 
 from .raw import run_raw
 
 EPOCH = 1_700_000_000
 PACKAGES = [
-    Rpm("ed", files={"/usr/bin/ed": "ed"}, provides=("editor",)),
+    Rpm("ed", files={"/usr/bin/ed": "ed", "/usr/share/<ed>&co": "x"}, provides=("editor",), changes=12),
     Rpm("vi", arch="noarch", requires=("libc",), recommends=("ed",)),
 ]
 
@@ -70,7 +72,7 @@ def test_the_metadata_say_what_is_in_the_packages(tree: Path, files: tuple[Path,
     assert (ed.time_file, ed.time_build) == (EPOCH, BUILT)
     assert "editor" in [one[0] for one in ed.provides]
     assert [one[0] for one in found["vi"].requires] == ["libc"]
-    assert [name for _, _, name, *_ in ed.files] == ["ed"]
+    assert sorted(name for _, _, name, *_ in ed.files) == ["<ed>&co", "ed"]
     assert not list(tree.rglob("*.rpm"))
 
 
@@ -156,3 +158,168 @@ def test_a_file_that_is_no_package(tree: Path, tmp_path: Path) -> None:
     ended = run_raw("createrepo", tree, {"packages": {"x": "x.rpm"}}, files={"packages": folder})
     assert ended.status == 1
     assert "createrepo_c failed" in ended.log
+
+
+# Metadata that are carried over
+
+
+@pytest.fixture(scope="module")
+def indexed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository of the packages."""
+    folder = tmp_path_factory.mktemp("indexed") / "repository"
+    shutil.copytree(built, folder)
+    index(folder)
+    return folder
+
+
+class Upstream:
+    """Metadata of a repository as the files input shows them, to be changed before they are used."""
+
+    def __init__(self, repository: Path, folder: Path, kind: str = "gz") -> None:
+        self.files = folder / "carried"
+        copy = folder / "upstream"
+        shutil.copytree(repository, copy)
+        repack(copy, kind)
+        self.files.mkdir()
+        for path in (copy / "repodata").iterdir():
+            if path.name != "repomd.xml":
+                shutil.copy(path, self.files / path.name.partition("-")[2].partition(".")[0])
+        self.options = {"carried": [{name: name for name in ("primary", "filelists", "other")}]}
+
+    def change(self, kind: str, old: str, new: str) -> None:
+        path = self.files / kind
+        text = gzip.decompress(path.read_bytes()).decode()
+        assert old in text
+        path.write_bytes(gzip.compress(text.replace(old, new).encode()))
+
+    def run(self, tree: Path, folder: Path, places: dict[str, str], **more: Any) -> str:
+        return run(tree, folder, {"packages": places, **self.options, **more}, carried=self.files)
+
+
+def documents(tree: Path) -> dict[str, bytes]:
+    """Return what the metadata of packages say."""
+    found = {}
+    for path in (tree / "repodata").glob("*.gz"):
+        found[path.name.partition("-")[2]] = gzip.decompress(path.read_bytes())
+    return found
+
+
+def blank(folder: Path) -> None:
+    """Have nothing in the packages but their sizes."""
+    for path in folder.iterdir():
+        path.write_bytes(bytes(path.stat().st_size))
+
+
+@pytest.fixture
+def made(tmp_path: Path, files: tuple[Path, dict[str, str]]) -> dict[str, bytes]:
+    """What the metadata say that are made from the packages."""
+    folder, places = files
+    (tmp_path / "made").mkdir()
+    run(tmp_path / "made", folder, {"packages": places})
+    return documents(tmp_path / "made")
+
+
+@pytest.mark.parametrize("kind", ["gz", "xz", "bz2", "zst", ""])
+def test_what_is_carried_over_is_what_would_be_made(
+    tree: Path,
+    files: tuple[Path, dict[str, str]],
+    indexed: Path,
+    tmp_path: Path,
+    made: dict[str, bytes],
+    kind: str,
+) -> None:
+    folder, places = files
+    blank(folder)
+    Upstream(indexed, tmp_path, kind).run(tree, folder, places)
+    assert documents(tree) == made
+    assert set(read(tree)) == {"ed", "vi"}
+
+
+def test_one_package_is_carried_over_and_one_is_read(
+    tree: Path, files: tuple[Path, dict[str, str]], indexed: Path, tmp_path: Path, made: dict[str, bytes]
+) -> None:
+    folder, places = files
+    upstream = Upstream(indexed, tmp_path)
+    (vi,) = (name for name, place in places.items() if "/v/" in place)
+    for kind in ("primary", "filelists", "other"):
+        upstream.change(kind, vi.partition(":")[2], "0" * 64)
+    (ed,) = (name for name in places if name != vi)
+    (folder / ed).write_bytes(bytes((folder / ed).stat().st_size))
+    upstream.run(tree, folder, places)
+    assert documents(tree) == made
+
+
+@pytest.mark.parametrize(
+    ("kind", "old", "new"),
+    [
+        ("primary", "<size package=", '<size installed="1" package='),
+        ("primary", '<size package="', '<size package="1'),
+        ("primary", "</summary>", "</summery>"),
+        ("primary", "</summary>", "</summary><!-- -->"),
+        ("primary", "<location ", '<location href="/etc/passwd"/><location '),
+        ("primary", "<format>", "<format><package/>"),
+        ("primary", "<time file=", '<time xml:lang="x" file='),
+        ("primary", "<rpm:license>", "<suse:license/><rpm:license>"),
+        ("primary", ' xmlns:rpm="', ' xmlns:rpn="'),
+        ("primary", "<metadata ", "<!DOCTYPE x><metadata "),
+        ("primary", "</metadata>", ""),
+        ("filelists", "<file>/", "<file>&nothing;/"),
+        ("filelists", "<file>", "<file"),
+        ("other", "<package pkgid", "<paket pkgid"),
+    ],
+)
+def test_what_is_said_strangely_is_read_from_the_packages(
+    tree: Path,
+    files: tuple[Path, dict[str, str]],
+    indexed: Path,
+    tmp_path: Path,
+    made: dict[str, bytes],
+    kind: str,
+    old: str,
+    new: str,
+) -> None:
+    folder, places = files
+    upstream = Upstream(indexed, tmp_path)
+    upstream.change(kind, old, new)
+    upstream.run(tree, folder, places)
+    assert documents(tree) == made
+
+
+def test_broken_files_are_not_carried_over(
+    tree: Path, files: tuple[Path, dict[str, str]], indexed: Path, tmp_path: Path, made: dict[str, bytes]
+) -> None:
+    folder, places = files
+    for number, kind in enumerate(("gz", "xz", "bz2", "zst")):
+        upstream = Upstream(indexed, tmp_path / kind, kind)
+        path = upstream.files / "filelists"
+        path.write_bytes(path.read_bytes()[:-20])
+        (tree / str(number)).mkdir()
+        log = upstream.run(tree, folder, places, path=f"/{number}")
+        assert "primary is of no use: it cannot be unpacked" in log
+        assert documents(tree / str(number)) == made
+
+
+@pytest.mark.parametrize("limit", [0, 1, 3])
+def test_changes_that_are_kept(
+    tree: Path, files: tuple[Path, dict[str, str]], indexed: Path, tmp_path: Path, limit: int
+) -> None:
+    folder, places = files
+    Upstream(indexed, tmp_path).run(tree, folder, places, changelog_limit=limit, path="/carried")
+    run(tree, folder, {"packages": places, "changelog_limit": limit, "path": "/made"})
+    assert documents(tree / "carried") == documents(tree / "made")
+    assert documents(tree / "carried")["other.xml.gz"].count(b"<changelog ") == limit
+
+
+def test_further_metadata_may_be_packed(
+    tree: Path, files: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    folder, places = files
+    more = tmp_path / "more"
+    more.mkdir()
+    text = b"<comps/>"
+    for name, packed in (("a", gzip.compress(text)), ("b", bz2.compress(text)), ("c", lzma.compress(text))):
+        (more / name).write_bytes(packed)
+    kinds = {"a": "group", "b": "updateinfo", "c": "extra"}
+    run(tree, folder, {"packages": places, "metadata": kinds}, metadata=more)
+    for kind in kinds.values():
+        assert documents(tree)[f"{kind}.xml.gz"] == text
