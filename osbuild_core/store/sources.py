@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -13,6 +14,7 @@ from typing import NamedTuple
 
 from osbuild_core.store import locks
 from osbuild_core.store.failure import reported
+from osbuild_core.store.rangelocks import RangeLocks
 
 FILES = "org.osbuild.files"
 
@@ -34,7 +36,7 @@ class SourceCache:
 
     def __init__(self, path: Path, lock: Path) -> None:
         self.path = path
-        self._lock = lock
+        self._locks = RangeLocks(lock)
         self._synced = lock.with_name("sources.synced")
 
     def file(self, checksum: str, content_type: str = FILES) -> Path:
@@ -80,25 +82,15 @@ class SourceCache:
     def lease(self, checksums: Iterable[str], content_type: str = FILES) -> Iterator[None]:
         """Keep these items from being evicted, and note their use. They need not be there yet."""
         wanted = list(checksums)
-        with reported("holding source files"):
-            fd = self._open()
-            try:
-                for checksum in sorted(wanted):
-                    while not locks.try_shared(fd, *_range(content_type, checksum)):
-                        time.sleep(0.001)
-                    self._touch(self.file(checksum, content_type))
-            except BaseException:
-                os.close(fd)
-                raise
-        try:
+        ranges = [_range(content_type, checksum) for checksum in wanted]
+        with contextlib.ExitStack() as held:
+            with reported("holding source files"):
+                held.enter_context(self._locks.shared(ranges))
+                for checksum in wanted:
+                    self._touch(f"{self.path}/{content_type}/{checksum}")
             yield
-        finally:
-            os.close(fd)
 
-    def _open(self) -> int:
-        return os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-
-    def _touch(self, path: Path) -> None:
+    def _touch(self, path: str) -> None:
         # The access time only: the other one gets into trees that the file is copied to.
         with suppress(FileNotFoundError):
             status = os.lstat(path)
@@ -131,7 +123,7 @@ class SourceCache:
         """Delete an item, unless it is in use or was used since ``file`` was made; tells whether it could."""
         from osbuild_core.store.removal import remove_tree
 
-        fd = self._open()
+        fd = self._locks.open()
         try:
             if not locks.try_exclusive(fd, *_range(file.path.parent.name, file.path.name)):
                 return False

@@ -129,26 +129,29 @@ def check(session: Session, result: RunResult) -> None:
     )
 
 
-def link_packages(file_of: Callable[[str], Path], trees: Sequence[Tree], root: Path) -> tuple[int, int]:
+def link_packages(file_of: Callable[[str], str], trees: Sequence[Tree], root: Path) -> tuple[int, int]:
     """Put the packages of ``trees`` below ``root`` as links to the store's files; return (linked, copied).
 
     ``file_of`` says where the file of a checksum is.
     """
     counts = [0, 0]
-    made: set[Path] = set()
+    made: set[str] = set()
     for tree in trees:
+        # Not as Path objects, of which there would be five for each package.
+        folder = os.fspath(root / tree.path)
         for package in tree.packages:
             if package.path.startswith("/") or ".." in package.path.split("/"):
                 raise ComposeError(f"{package.path!r} is no place for a package", code="compose.source")
-            target = root / tree.path / package.path
-            if target.parent not in made:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                made.add(target.parent)
+            target = f"{folder}/{package.path}"
+            parent = target.rpartition("/")[0]
+            if parent not in made:
+                os.makedirs(parent, exist_ok=True)
+                made.add(parent)
             counts[_link(file_of(package.checksum), target)] += 1
     return counts[0], counts[1]
 
 
-def _link(source: Path, target: Path) -> bool:
+def _link(source: str, target: str) -> bool:
     """Link ``source`` to ``target``; tells whether it had to be copied."""
     try:
         os.link(source, target)

@@ -78,9 +78,9 @@ def _missing(lock: Lock, root: Path) -> Iterator[Tree]:
         yield Tree(tree.pipeline, tree.path, tree.arch, lacking)
 
 
-def _found(checksum: str, sources: Path | None) -> Path:
-    path = None if sources is None else sources / checksum
-    if path is None or not path.is_file():
+def _found(checksum: str, sources: Path | None) -> str:
+    path = None if sources is None else f"{sources}/{checksum}"
+    if path is None or not os.path.isfile(path):
         raise ComposeError(
             f"the store does not have the package {checksum}",
             code="compose.packages",

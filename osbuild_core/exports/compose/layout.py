@@ -71,7 +71,8 @@ def building_fill(
             building.build(session, lock.manifest, [tree.pipeline for tree in lock.trees], output, say)
             for tree in lock.trees:
                 _move_into(output / tree.pipeline, root / tree.path)
-            linked, copied = building.link_packages(session.store.sources.file, lock.trees, root)
+            folder = session.store.sources.file("")
+            linked, copied = building.link_packages(lambda name: f"{folder}/{name}", lock.trees, root)
         say(f"{linked} packages are links to the store" + (f", {copied} copies" if copied else ""))
 
     return fill

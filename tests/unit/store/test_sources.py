@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from osbuild_core.store import locks
 from osbuild_core.store.sources import SourceCache
 
 
@@ -63,8 +66,34 @@ def test_used_since_it_was_looked_at(cache: SourceCache) -> None:
 def test_many_items_need_one_descriptor(cache: SourceCache) -> None:
     before = len(os.listdir("/proc/self/fd"))
     with cache.lease([f"sha256:{number}" for number in range(3000)]), cache.lease(["sha256:7"]):
-        assert len(os.listdir("/proc/self/fd")) == before + 2
+        assert len(os.listdir("/proc/self/fd")) == before + 1
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_items_are_held_until_the_last_has_done_with_them(cache: SourceCache) -> None:
+    for number in range(4):
+        put(cache, f"sha256:{number}")
+
+    def evicted() -> set[str]:
+        return {file.path.name for file in cache.files() if cache.evict(file)}
+
+    with contextlib.ExitStack() as late:
+        with cache.lease(["sha256:1", "sha256:2"]), cache.lease(["sha256:2", "sha256:2", "sha256:3"]):
+            late.enter_context(cache.lease(["sha256:1"]))
+            assert evicted() == {"sha256:0"}
+        with pytest.raises(RuntimeError), cache.lease(["sha256:3"]):
+            raise RuntimeError
+        assert evicted() == {"sha256:2", "sha256:3"}
+    assert evicted() == {"sha256:1"}
+
+
+def test_an_item_that_is_being_evicted_is_waited_for(cache: SourceCache) -> None:
+    put(cache, "sha256:1")
+    lock = os.open(cache.path.parent / "sources.lock", os.O_RDWR | os.O_CREAT)
+    assert locks.try_exclusive(lock)
+    threading.Timer(0.1, os.close, [lock]).start()
+    with cache.lease(["sha256:1"]):
+        assert not any(cache.evict(file) for file in cache.files())
 
 
 def test_directories_are_items_too(cache: SourceCache) -> None:
