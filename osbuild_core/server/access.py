@@ -104,7 +104,8 @@ class Policy:
             "sources": [] if raw else asked.sources(),
             "flags": asked.flags,
             "results": asked.results - {"repository"},
-            "arches": [*asked.arches, *asked.multilib_arches],
+            # Without arches: all that another compose has.
+            "arches": [*asked.arches, *asked.multilib_arches] or [ANYTHING],
             "compose_types": [asked.compose_type],
             "raw_config_keys": [asked.source.partition("#")[0]] if raw else [],
             "target_dirs": [] if asked.target_dir == "default" else [asked.target_dir],

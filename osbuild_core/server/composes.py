@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -74,6 +74,7 @@ async def _insert(
     at = now()
     row = Compose(
         **row_values(request),
+        asked_event=request.koji_event,
         owner=owner,
         state=int(State.wait),
         time_submitted=at,
@@ -89,7 +90,18 @@ async def _insert(
 async def get(database: Database, id: int, *, whole: bool = False) -> Compose | None:
     """Return a compose; ``whole``: with what it takes to make it again."""
     async with database.reading() as session:
-        return await session.get(Compose, id, options=[undefer(Compose.locked)] if whole else [])
+        row = await session.get(Compose, id, options=[undefer(Compose.locked)] if whole else [])
+        if row is not None and whole:
+            row.locked = await _locked(session, row)  # type: ignore[assignment]
+            session.expunge(row)
+        return row
+
+
+async def _locked(session: AsyncSession, row: Compose) -> Mapping[str, Any] | None:
+    """Return what it takes to make the content of ``row`` again: where that is another compose's, what that has."""
+    if row.locked is not None or row.reused_id is None:
+        return row.locked
+    return await session.scalar(select(Compose.locked).where(Compose.id == row.reused_id))
 
 
 async def listed(
@@ -140,7 +152,7 @@ async def renew(
                     other.removed_by = None
             return row
         allow(decided.request)
-        locked = row.locked if decided.same_content else None
+        locked = await _locked(session, row) if decided.same_content else None
         return await _insert(session, decided.request, decided.seconds_to_live, owner, at_most, locked)
 
 
@@ -176,18 +188,21 @@ async def _cancel(session: AsyncSession, row: Compose, by: str) -> None:
     # Without its row in the queue, a worker that has it finds out at its next sign of life.
     await session.execute(delete(Work).where(Work.kind == COMPOSE, Work.subject_id == row.id))
     await over(session, row, State.failed, f"Canceled by {by}", follow=False)
-    await _return_followers(session, row.id)
+    await return_followers(session, row.id)
 
 
-async def _return_followers(session: AsyncSession, id: int) -> None:
-    """Put those that waited for a compose that was given up back into the queue: they are somebody else's."""
+async def return_followers(
+    session: AsyncSession, id: int, which: Callable[[Compose], bool] = lambda _: True
+) -> None:
+    """Put those that wait for a compose that is not made, or of something else, back into the queue: they are
+    somebody else's."""
     followers = await session.scalars(
         select(Compose)
         .where(Compose.reused_id == id, Compose.state == int(State.generating))
         .order_by(Compose.id)
         .with_for_update()
     )
-    for other in followers:
+    for other in filter(which, followers):
         other.reused_id, other.state, other.state_reason = None, int(State.wait), None
         other.time_started = None
         session.add(submitted(COMPOSE, other.id, other.owner))

@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from osbuild_core.exports.compose.generate import Place
 from osbuild_core.exports.compose.lifetime import LONGEST_WAIT, is_expired, is_stuck, removal_reason
-from osbuild_core.exports.compose.vocabulary import State
+from osbuild_core.exports.compose.place import is_latest
+from osbuild_core.exports.compose.vocabulary import SourceType, State
 from osbuild_core.server.composes import FINISHED, over, record
 from osbuild_core.server.database import Database, now
 from osbuild_core.server.queue import COMPOSE
@@ -48,13 +49,19 @@ class Maintenance:
         return {"default": self._settings.directory, **others}
 
     async def _expire(self) -> None:
-        """Let finished composes whose time is over become ``removed``."""
+        """Let finished composes whose time is over become ``removed``.
+
+        The latest of a raw_config stays until there is a later one, or somebody removes it.
+        """
+        last = -1
         while True:
             async with self._database.writing() as session:
                 found = await session.scalars(
                     select(Compose)
                     .where(
-                        Compose.state.in_([int(state) for state in FINISHED]), Compose.time_to_expire < now()
+                        Compose.id > last,
+                        Compose.state.in_([int(state) for state in FINISHED]),
+                        Compose.time_to_expire < now(),
                     )
                     .order_by(Compose.id)
                     .limit(AT_ONCE)
@@ -63,12 +70,19 @@ class Maintenance:
                 rows = list(found)
                 for row in rows:
                     mine = record(row)
-                    if is_expired(mine, now()):
+                    if is_expired(mine, now()) and not await self._is_kept(row):
                         row.state, row.state_reason = int(State.removed), removal_reason(mine)
                         row.time_removed = now()
                         log.info("removed", extra={"data": {"id": row.id}})
             if len(rows) < AT_ONCE:
                 return
+            last = rows[-1].id
+
+    async def _is_kept(self, row: Compose) -> bool:
+        directory = self._directories().get(row.target_dir)
+        if row.source_type != SourceType.raw_config or row.removed_by is not None or directory is None:
+            return False
+        return await asyncio.to_thread(is_latest, Place(directory, row.id))
 
     async def _give_up(self) -> None:
         """Let composes fail that wait or are being made for too long."""

@@ -14,7 +14,7 @@ from osbuild_core.exports.compose.lifetime import GENERATING, Record
 from osbuild_core.exports.compose.request import ComposeRequest
 from osbuild_core.exports.compose.reuse import choose, differing
 from osbuild_core.exports.compose.vocabulary import SourceType, State
-from osbuild_core.server.composes import over, record, row_values
+from osbuild_core.server.composes import over, record, return_followers, row_values
 from osbuild_core.server.database import Database, now
 from osbuild_core.server.queue import Lease, LeaseLost, fenced, finish
 from osbuild_core.server.tables import Compose
@@ -43,6 +43,9 @@ async def started(database: Database, lease: Lease) -> Compose | None:
         row.time_started = row.time_started or now()
         await session.flush()
         await session.refresh(row, ["locked"])
+        if row.locked is None:
+            # An earlier worker may have found a revision that the source does not have any more.
+            row.koji_event = row.asked_event
         return row
 
 
@@ -112,6 +115,15 @@ async def _generate(database: Database, lease: Lease, resolved: ComposeRequest) 
         for name, value in row_values(resolved).items():
             setattr(row, name, value)
         row.state_reason = GENERATING
+        await return_followers(session, row.id, lambda other: not _may_follow(other, resolved))
+
+
+def _may_follow(other: Compose, leader: ComposeRequest) -> bool:
+    """Tell whether ``other`` gets what it was to get, though a worker that began anew may have found another one."""
+    theirs, found = other.koji_event, leader.koji_event
+    if leader.source_type is SourceType.tag and theirs is not None and found is not None:
+        return theirs >= found
+    return theirs == found
 
 
 async def _serve(database: Database, lease: Lease, resolved: ComposeRequest, id: int) -> bool:
@@ -143,6 +155,8 @@ async def _serve(database: Database, lease: Lease, resolved: ComposeRequest, id:
         for name, value in row_values(resolved).items():
             setattr(row, name, value)
         row.reused_id = id
+        # Followers of an earlier worker's compose look for themselves whom to follow now.
+        await return_followers(session, row.id)
         if State(found[0]) is State.done:
             row.pungi_compose_id = other.pungi_compose_id
             row.result_repo, row.result_repofile = other.result_repo, other.result_repofile

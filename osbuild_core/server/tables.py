@@ -38,6 +38,8 @@ class Compose(Base):
     source_type: Mapped[int]
     source: Mapped[str] = mapped_column(Text)
     koji_event: Mapped[int | None] = mapped_column(BigInteger)
+    asked_event: Mapped[int | None] = mapped_column(BigInteger)
+    """What ``koji_event`` was when it was asked for: a worker that begins anew looks again."""
     packages: Mapped[str] = mapped_column(Text, default="")
     builds: Mapped[str] = mapped_column(Text, default="")
     sigkeys: Mapped[str] = mapped_column(Text, default="")

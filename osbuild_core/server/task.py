@@ -134,6 +134,7 @@ def _failed(code: str, detail: str, *, retryable: bool = False) -> dict[str, Any
 
 def _compose(task: dict[str, Any], channel: Channel) -> dict[str, Any] | None:
     from osbuild_core.exports.compose.generate import Place
+    from osbuild_core.exports.compose.journal import note_failure
     from osbuild_core.exports.compose.request import columns, from_columns
 
     generator = importlib.import_module(task["generator"])
@@ -143,15 +144,21 @@ def _compose(task: dict[str, Any], channel: Channel) -> dict[str, Any] | None:
     def log(line: str) -> None:
         channel.say(event="log", data={"text": line})
 
+    place = Place(Path(task["target_dir"]), task["id"], task["url"])
     request = from_columns(task["request"])
     if not task["is_resolved"]:
-        request = generator.resolve(request, settings, log)
+        try:
+            request = generator.resolve(request, settings, log)
+        except OsbuildError as error:
+            # Who watches the log is to see it, too.
+            note_failure(place.directory, error)
+            raise
     channel.say(resolved=columns(request))
     if not channel.wait_for_go():
         return None
     result = generator.generate(
         request,
-        Place(Path(task["target_dir"]), task["id"], task["url"]),
+        place,
         settings,
         locked=task["locked"],
         log=log,

@@ -52,12 +52,8 @@ def write_metadata(
         # productmd knows no packages but RPM's.
         document = {
             "compose": {"id": identity.id, "date": identity.date, "type": identity.type},
-            "packages": [
-                {"name": name, "version": version, "path": package.path, "checksum": package.checksum}
-                for tree in lock.trees
-                for package in tree.packages
-                for name, _, version in [package.nevra.partition("=")]
-            ],
+            "packages": _debian_files(lock, "binary"),
+            "sources": _debian_files(lock, "source"),
         }
         (folder / "debs.json").write_text(json.dumps(document, indent=2) + "\n")
         return
@@ -72,7 +68,8 @@ def write_metadata(
         ) from error
 
     info = productmd.composeinfo.ComposeInfo()
-    _fill(info.compose, id=identity.id, type=identity.type, date=identity.date, respin=0, label=None)
+    label = _label(request)
+    _fill(info.compose, id=identity.id, type=identity.type, date=identity.date, respin=0, label=label)
     _fill(info.release, name=settings.release_name, short=identity.short, version=identity.version, type="ga")
     variant = productmd.composeinfo.Variant(info)
     _fill(variant, id=VARIANT, uid=VARIANT, name=VARIANT, type="variant", arches=set(lock.arches))
@@ -86,14 +83,40 @@ def write_metadata(
 
     rpms = productmd.rpms.Rpms()
     _fill(rpms.compose, id=identity.id, type=identity.type, date=identity.date, respin=0)
+    built: dict[str, set[str]] = {}
     for tree in lock.trees:
-        # Source packages are listed with each architecture for which they were built.
-        for arch in lock.arches if tree.arch == "src" else (tree.arch,):
-            for package in tree.packages:
-                path = f"{VARIANT}/{tree.path}/{package.path}"
-                source = None if package.category == "source" else package.srpm
+        for package in tree.packages:
+            built.setdefault(package.srpm, set()).add(tree.arch)
+    for tree in lock.trees:
+        for package in tree.packages:
+            path = f"{VARIANT}/{tree.path}/{package.path}"
+            source = None if package.category == "source" else package.srpm
+            # Source packages are listed with each architecture for which they were built.
+            arches = sorted(built.get(package.nevra, lock.arches)) if tree.arch == "src" else [tree.arch]
+            for arch in arches:
                 rpms.add(VARIANT, arch, package.nevra, path, package.sigkey, package.category, source)
     rpms.dump(str(folder / "rpms.json"))
+
+
+def _debian_files(lock: Lock, category: str) -> list[dict[str, str]]:
+    return [
+        {"name": name, "version": version, "path": package.path, "checksum": package.checksum}
+        for tree in lock.trees
+        for package in tree.packages
+        if package.category == category
+        for name, _, version in [package.nevra.partition("=")]
+    ]
+
+
+def _label(request: ComposeRequest) -> str | None:
+    """Return the label, where it is one of those that metadata may have (``RC-1.0``)."""
+    import productmd.composeinfo
+
+    try:
+        productmd.composeinfo.verify_label(request.label)
+    except ValueError:
+        return None
+    return request.label
 
 
 def _fill(part: Any, **values: Any) -> None:

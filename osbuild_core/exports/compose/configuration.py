@@ -12,7 +12,7 @@ class PackageTag:
     """A named set of packages: what tag requests mean. ``repos`` are rpm-md repositories (URL or path; ``$arch``
     stands for the architecture) or entries ``deb URL suite component…``; ``packages`` narrows them (empty: all).
 
-    ``inherits`` are other tags whose packages belong to it, too. A revision is the newest of its repositories'.
+    ``inherits`` are other tags whose packages belong to it, too. Its revision is the sum of its repositories'.
     """
 
     repos: tuple[str, ...] = ()

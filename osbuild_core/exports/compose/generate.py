@@ -77,10 +77,17 @@ def generate(
             _check_cancelled(cancelled)
             result = _make(request, lock, place, settings, work, journal, cancelled)
         except OsbuildError as error:
-            journal.fail(error.detail + (f"\nhint: {error.hint}" if error.hint else ""))
+            journal.fail_with(error)
             if isinstance(error, ComposeError):
                 raise
             raise _of(error) from error
+        except Exception as error:
+            journal.fail(str(error) or type(error).__name__)
+            raise
+        except BaseException:
+            # SIGINT, or what the service's worker raises.
+            journal.fail("the compose was stopped before it was done")
+            raise
         journal.say(f"compose {result.pungi_compose_id} is done: {result.packages} packages")
     return result
 
@@ -100,6 +107,10 @@ def _make(
     made = lay_out(request, lock, place, settings, work, fill)
     _check_cancelled(cancelled)
     places.publish(place, work, made.compose_id)
+    if lock.kind == "image":
+        name = request.source.partition("#")[0]
+        latest = "-".join([name, settings.release_version, *([request.label] if request.label else [])])
+        places.link_by_type(place, request.compose_type, made.compose_id, latest)
     return Result(
         directory=place.directory,
         pungi_compose_id=made.compose_id,

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
+from osbuild_core.model.errors import OsbuildError
+
 OUTPUT = "pungi-stdout.log"
 ERRORS = "pungi-stderr.log"
 
@@ -40,3 +42,14 @@ class Journal:
     def fail(self, text: str) -> None:
         """Write why the compose failed."""
         self.say(f"ERROR: {text}")
+
+    def fail_with(self, error: OsbuildError) -> None:
+        """Write why the compose failed, and what can be done."""
+        self.fail(error.detail + (f"\nhint: {error.hint}" if error.hint else ""))
+
+
+def note_failure(directory: Path, error: OsbuildError) -> None:
+    """Write to the logs in ``directory`` why a request came to nothing before anything was made of it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with Journal(directory) as journal:
+        journal.fail_with(error)

@@ -12,7 +12,8 @@ from osbuild_core.exports.compose.errors import ComposeError
 from osbuild_core.exports.compose.fetch import SMALL
 from osbuild_core.exports.compose.request import ComposeRequest
 from osbuild_core.exports.compose.rpmmd import for_arch, read_repository
-from osbuild_core.exports.compose.rpmpackage import RpmPackage
+from osbuild_core.exports.compose.rpmpackage import is_debug
+from osbuild_core.exports.compose.rpmselect import Listed, native
 
 _BASE = frozenset({"platform"})
 
@@ -37,6 +38,16 @@ class Module:
         """The nevras of its packages."""
         return frozenset(self.document.get("artifacts", {}).get("rpms", ()))
 
+    def installable(self) -> frozenset[str]:
+        """The nevras of its packages for its architecture; repositories often lack its sources and debugging
+        information."""
+        arches = native(self.arch)
+        return frozenset(
+            nevra
+            for nevra in self.artifacts
+            if nevra.rpartition(".")[2] in arches and not is_debug(nevra.rsplit("-", 2)[0])
+        )
+
     def requires(self) -> dict[str, list[str]]:
         """Return the streams (none: any) of the modules that it needs, by name."""
         found: dict[str, list[str]] = {}
@@ -58,16 +69,18 @@ def rpm_source(request: ComposeRequest, settings: ComposeSettings) -> rpm.RpmSou
     import yaml
 
     chosen = _choose(request, _read(request, settings))
-    wanted = frozenset().union(*(module.artifacts for module in chosen))
-
-    def allows(package: RpmPackage) -> bool:
-        return package.nevra in wanted
-
+    listed = Listed(
+        frozenset().union(*(module.artifacts for module in chosen)),
+        frozenset().union(*(module.installable() for module in chosen)),
+        "the modules",
+    )
     documents = [{"document": "modulemd", "version": 2, "data": dict(module.document)} for module in chosen]
     text = yaml.safe_dump_all(
         documents, explicit_start=True, explicit_end=True, sort_keys=True, allow_unicode=True
     )
-    return rpm.RpmSource(settings.module_repos, allows, every=True, metadata={"modules": text})
+    return rpm.RpmSource(
+        settings.module_repos, listed.have, every=True, metadata={"modules": text}, check=listed.check
+    )
 
 
 def _read(request: ComposeRequest, settings: ComposeSettings) -> list[Module]:
@@ -136,7 +149,7 @@ def _choose(request: ComposeRequest, known: Iterable[Module]) -> list[Module]:
             for module in matching:
                 for name, streams in module.requires().items():
                     if name not in names:
-                        todo.append(f"{name}:{streams[0]}" if streams else _any_stream(name, everything))
+                        todo.append(_needed(name, streams, everything))
                         names.add(name)
     return [chosen[key] for key in sorted(chosen)]
 
@@ -153,6 +166,12 @@ def _newest(word: str, known: Iterable[Module]) -> list[Module]:
     return [module for module in matching if module.version == newest]
 
 
-def _any_stream(name: str, known: Iterable[Module]) -> str:
-    streams = sorted(module.stream for module in known if module.name == name)
-    return f"{name}:{streams[-1]}" if streams else name
+def _needed(name: str, streams: list[str], known: Iterable[Module]) -> str:
+    """Return which stream of a module to take: the first of ``streams`` that there is. None of them: any; one with
+    a minus in front: not that one."""
+    there = sorted({module.stream for module in known if module.name == name}, reverse=True)
+    wanted = [stream for stream in streams if not stream.startswith("-")]
+    unwanted = {stream[1:] for stream in streams if stream.startswith("-")}
+    possible = wanted or [stream for stream in there if stream not in unwanted]
+    chosen = next((stream for stream in possible if stream in there), next(iter(possible), None))
+    return name if chosen is None else f"{name}:{chosen}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from osbuild_core.exports.compose.errors import ComposeError
-from osbuild_core.exports.compose.request import BUILD_NVR, ComposeRequest
+from osbuild_core.exports.compose.request import BUILD_NVR, ComposeRequest, archives_as_one
 from osbuild_core.exports.compose.vocabulary import FLAGS, MULTILIB, RESULTS, SourceType
 
 HOUR = 3600
@@ -18,6 +18,7 @@ _ARCH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,31}")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MODULE = re.compile(r"[A-Za-z0-9_.+-]+(?::[A-Za-z0-9_.+-]+){1,3}")
 _RAW = re.compile(r"([^#\s]+)#([^#\s]+)")
+_ARCHIVE = "deb URL SUITE COMPONENT…"
 _URL = re.compile(r"(?:https?|file)://\S+|/\S*")
 _TOP = frozenset(
     "source seconds_to_live seconds-to-live flags results arches multilib_arches multilib_method lookaside_repos"
@@ -170,21 +171,22 @@ def parse_request(document: Any, rules: RequestRules | None = None) -> NewCompos
     target_dir = top.text("target_dir") or "default"
     if target_dir not in ("default", *rules.target_dirs):
         refuse(f"Unknown target_dir {target_dir!r}", "target_dir")
-    arches = top.words("arches", _ARCH) or rules.arches
+    # Those of another compose are its own unless told.
+    arches = top.words("arches", _ARCH) or (() if kind is SourceType.pungi_compose else rules.arches)
     multilib_arches = top.words("multilib_arches", _ARCH)
     request = ComposeRequest(
         source_type=kind,
         source=" ".join(source.split()),
         packages=fields.words("packages", _PACKAGE),
         builds=builds,
-        sigkeys=fields.words("sigkeys") if "sigkeys" in given else rules.sigkeys,
+        sigkeys=fields.words("sigkeys") if "sigkeys" in given else _default_sigkeys(kind, source, rules),
         koji_event=fields.integer("koji_event"),
         flags=top.named("flags", FLAGS, "flag"),
         results=top.named("results", RESULTS, "result") | {"repository"},
         arches=arches,
         multilib_arches=multilib_arches,
         multilib_method=top.named("multilib_method", MULTILIB, "multilib method") - {"none"},
-        lookaside_repos=top.words("lookaside_repos", _URL),
+        lookaside_repos=_lookaside(top),
         modular_koji_tags=fields.words("modular_koji_tags"),
         module_defaults_url=url,
         module_defaults_commit=commit,
@@ -226,6 +228,12 @@ def parse_renewal(document: Any, rules: RequestRules | None = None) -> Renewal:
     )
 
 
+def _default_sigkeys(kind: SourceType, source: str, rules: RequestRules) -> tuple[str, ...]:
+    # Debian packages have no signatures; their archives have.
+    is_debian = kind is SourceType.repo and source.split()[:1] == ["deb"]
+    return () if is_debian else rules.sigkeys
+
+
 def _source_type(fields: _Fields) -> SourceType:
     name = fields.values.get("type")
     known = ", ".join(SourceType.__members__)
@@ -254,6 +262,24 @@ def _check_source(kind: SourceType, source: str, rules: RequestRules) -> None:
                 )
             if word.partition(":")[0] in rules.base_modules:
                 refuse(f"{word!r} is a base module, which no compose can have", "source", "source")
+
+
+def _lookaside(top: _Fields) -> tuple[str, ...]:
+    """Return addresses of RPM repositories, or archives of Debian as the source has them."""
+    value = top.values.get("lookaside_repos")
+    items = value.split() if isinstance(value, str) else value
+    if not isinstance(items, list) or "deb" not in [str(item).split(" ")[0] for item in items]:
+        return top.words("lookaside_repos", _URL)
+    words = [word for item in items for word in str(item).split()]
+    if len(words) > top.rules.longest_list:
+        refuse("'lookaside_repos' is too long", "lookaside_repos")
+    archives = archives_as_one(words)
+    for index, item in enumerate(archives):
+        if not re.fullmatch(r"deb( \S+)+", item) or any(_URL.fullmatch(word) for word in item.split()[2:]):
+            refuse(
+                f"{item[:60]!r} is no archive of Debian", "lookaside_repos", index, hint=f"write {_ARCHIVE}"
+            )
+    return archives
 
 
 def _compose_type(top: _Fields) -> str:

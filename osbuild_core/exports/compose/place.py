@@ -21,6 +21,9 @@ TREE = "compose/Temporary"
 COMPOSE_ID = "COMPOSE_ID"
 _WORK = ".work-"
 _LOCK = ".lock"
+_LATEST = "latest-"
+_OURS = ("odcs-", _LATEST, ".")
+_NO_NAME = re.compile(r"[^A-Za-z0-9._+-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,41 @@ def publish(place: Place, work: Path, compose_id: str) -> None:
     os.rename(text, place.directory / COMPOSE_ID)
 
 
+def link_by_type(place: Place, compose_type: str, compose_id: str, latest: str) -> None:
+    """Make the compose known as ``<type>/<compose_id>``, and as the latest of its kind (ODCS 0.9.2, raw_config)."""
+    folder = place.target_dir / compose_type
+    if compose_type.startswith(_OURS):
+        # That may be the directory of another compose.
+        return
+    folder.mkdir(exist_ok=True)
+    for name in (compose_id, f"{_LATEST}{_NO_NAME.sub('-', latest)}"):
+        made = folder / f"{_WORK}{place.id}"
+        made.unlink(missing_ok=True)
+        made.symlink_to(f"../{place.name}")
+        os.rename(made, folder / name)
+
+
+def _links(place: Place) -> Iterator[os.DirEntry[str]]:
+    """Yield the links that lead to the compose, in the target directory and those of types of composes."""
+    old = re.compile(rf"{_LATEST}{re.escape(place.name)}(-.*)?")
+    with contextlib.suppress(FileNotFoundError):
+        for entry in os.scandir(place.target_dir):
+            if entry.is_symlink():
+                if old.fullmatch(entry.name) or os.readlink(entry.path) == place.name:
+                    yield entry
+            elif entry.is_dir() and not entry.name.startswith(_OURS):
+                for link in os.scandir(entry.path):
+                    if link.is_symlink() and os.readlink(link.path) == f"../{place.name}":
+                        yield link
+
+
+def is_latest(place: Place) -> bool:
+    """Tell whether the compose is the latest of its kind: others may be on their way to it by that name."""
+    return any(
+        link.name.startswith(_LATEST) and os.readlink(link.path).startswith("../") for link in _links(place)
+    )
+
+
 def is_complete(place: Place) -> bool:
     """Tell whether the compose is there."""
     return (place.directory / COMPOSE_ID).is_file()
@@ -109,11 +147,9 @@ def remove(place: Place) -> None:
     """
     with contextlib.suppress(FileNotFoundError):
         os.unlink(place.directory / COMPOSE_ID)
-    latest = re.compile(rf"latest-{re.escape(place.name)}(-.*)?")
-    with contextlib.suppress(FileNotFoundError):
-        for entry in os.scandir(place.target_dir):
-            if entry.is_symlink() and (latest.fullmatch(entry.name) or os.readlink(entry.path) == place.name):
-                os.unlink(entry.path)
+    for link in list(_links(place)):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(link.path)
     try:
         shutil.rmtree(place.directory)
     except FileNotFoundError:

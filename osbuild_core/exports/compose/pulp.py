@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from osbuild_core.exports.compose.configuration import ComposeSettings, ContentSet
 from osbuild_core.exports.compose.errors import ComposeError
+from osbuild_core.exports.compose.fingerprint import fingerprint
 from osbuild_core.exports.compose.lock import Lock
 from osbuild_core.exports.compose.repofile import content_set_section
 from osbuild_core.exports.compose.request import ComposeRequest
+
+
+def completed(request: ComposeRequest, settings: ComposeSettings) -> ComposeRequest:
+    """Return the request with what the content sets are for and are signed with, and what stands for their addresses:
+    the configuration may give them others. Raises ComposeError ``compose.source``."""
+    locked = lock(request, settings)
+    event = fingerprint([locked.extra["repo"]]) if request.koji_event is None else request.koji_event
+    sigkeys = tuple(locked.extra["sigkeys"]) or request.sigkeys
+    return dataclasses.replace(request, arches=locked.arches, sigkeys=sigkeys, koji_event=event)
 
 
 def lock(request: ComposeRequest, settings: ComposeSettings) -> Lock:

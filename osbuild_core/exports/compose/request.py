@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +56,17 @@ class ComposeRequest:
         return tuple(self.source.split())
 
 
+def archives_as_one(words: Sequence[str]) -> tuple[str, ...]:
+    """Return words, those of an archive of Debian (``deb URL SUITE COMPONENT…``) as one."""
+    found: list[str] = []
+    for word in words:
+        if word == "deb" or not (found and found[-1].split(" ")[0] == "deb"):
+            found.append(word)
+        else:
+            found[-1] += f" {word}"
+    return tuple(dict.fromkeys(found))
+
+
 LISTS = (
     *("packages", "builds", "arches", "multilib_arches", "lookaside_repos", "modular_koji_tags", "modules"),
     *("scratch_modules", "scratch_build_tasks", "parent_pungi_compose_ids"),
@@ -96,6 +107,7 @@ def from_columns(stored: Mapping[str, Any]) -> ComposeRequest:
     """
     fields: dict[str, Any] = {name: stored.get(name) for name in PLAIN}
     fields.update({name: tuple((stored.get(name) or "").split()) for name in LISTS})
+    fields["lookaside_repos"] = archives_as_one(fields["lookaside_repos"])
     fields["source"] = fields["source"] or ""
     fields["compose_type"] = fields["compose_type"] or "test"
     fields["target_dir"] = fields["target_dir"] or "default"

@@ -27,7 +27,9 @@ class RpmSource:
     """What a request means in repositories. ``allows`` narrows what may be taken, ``every`` takes all versions.
 
     ``metadata`` are further files of the repositories' metadata: content by type. ``check`` is called when all has
-    been looked at, to complain of what is missing.
+    been looked at, to complain of what is missing. ``counted`` are those of ``repos`` whose revisions are that of the
+    source (None: all); ``revision`` is it where it is something else. ``by_arch`` has what takes the place of
+    ``repos`` and ``allows`` for an architecture; ``compatible`` takes packages of compatible ones as well.
     """
 
     repos: tuple[str, ...]
@@ -35,6 +37,15 @@ class RpmSource:
     every: bool = False
     metadata: Mapping[str, str] = dataclasses.field(default_factory=dict)
     check: Callable[[], None] = lambda: None
+    counted: tuple[str, ...] | None = None
+    revision: int | None = None
+    by_arch: Mapping[str, tuple[tuple[str, ...], Allows]] = dataclasses.field(default_factory=dict)
+    compatible: bool = False
+
+    def of(self, arch: str) -> tuple[tuple[str, ...], Allows | None]:
+        """Return the addresses of the repositories for ``arch``, and what may be taken from them."""
+        repos, allows = self.by_arch.get(arch, (self.repos, self.allows))
+        return tuple(dict.fromkeys(for_arch(one, arch) for one in repos)), allows
 
 
 def fetcher_of(settings: ComposeSettings) -> Fetcher:
@@ -44,30 +55,50 @@ def fetcher_of(settings: ComposeSettings) -> Fetcher:
 
 
 def revision(addresses: Sequence[str], request: ComposeRequest, settings: ComposeSettings) -> int | None:
-    """Return the newest revision of the repositories. Raises ComposeError ``compose.source``."""
+    """Return the revision of the repositories together, which changes when one of theirs does.
+
+    Raises ComposeError ``compose.source``.
+    """
     fetcher = fetcher_of(settings)
     expanded = dict.fromkeys(for_arch(address, arch) for arch in request.arches for address in addresses)
-    found = [read_repository(address, fetcher).revision for address in expanded]
-    return max((one for one in found if one is not None), default=None)
+    return _together({address: read_repository(address, fetcher) for address in expanded})
+
+
+def _together(repositories: Mapping[str, Repository]) -> int | None:
+    """Return one number for the revisions of several repositories.
+
+    Their sum: the newest of them would stay the same when an older one changes, and each only grows.
+    """
+    found = [one.revision for one in repositories.values() if one.revision is not None]
+    return sum(found) if found else None
 
 
 def lock(request: ComposeRequest, source: RpmSource, settings: ComposeSettings, say: Say) -> Lock:
     """Choose the packages. Raises ComposeError."""
+    if any(one.startswith("deb ") for one in request.lookaside_repos):
+        raise ComposeError(
+            "an archive of Debian cannot be beside RPM packages",
+            code="compose.source",
+            hint="name a repository",
+        )
     fetcher = fetcher_of(settings)
     known: dict[str, Repository] = {}
+    counted: dict[str, Repository] = {}
     selections: dict[str, Selection] = {}
-    newest: int | None = None
     for arch in request.arches:
         pool = RpmPool(arch)
-        for address in dict.fromkeys(for_arch(one, arch) for one in source.repos):
+        repos, allows = source.of(arch)
+        for address in repos:
             repository = known.setdefault(address, known.get(address) or read_repository(address, fetcher))
             pool.add(repository, fetcher)
-            if repository.revision is not None:
-                newest = max(newest or 0, repository.revision)
+        own = repos if source.counted is None else [for_arch(one, arch) for one in source.counted]
+        counted.update({address: known[address] for address in own})
         for address in dict.fromkeys(for_arch(one, arch) for one in request.lookaside_repos):
             repository = known.setdefault(address, known.get(address) or read_repository(address, fetcher))
             pool.add(repository, fetcher, lookaside=True)
-        selector = Selector(pool, arch, request, say, allows=source.allows, every=source.every)
+        selector = Selector(
+            pool, arch, request, say, allows=allows, every=source.every, compatible=source.compatible
+        )
         selection = selector.select()
         if _wants_signatures(request):
             selection = _signed(selection, selector, pool, request, fetcher)
@@ -81,7 +112,8 @@ def lock(request: ComposeRequest, source: RpmSource, settings: ComposeSettings, 
     _check_addresses(selections, fetcher)
     trusted = not _wants_signatures(request)
     repositories = {one.url: one for one in known.values()} if trusted else {}
-    return _locked(selections, source, newest, repositories, fetcher)
+    revision = _together(counted) if source.revision is None else source.revision
+    return _locked(selections, source, revision, repositories, fetcher)
 
 
 def _wants_signatures(request: ComposeRequest) -> bool:
@@ -129,7 +161,7 @@ def _check_found(request: ComposeRequest, selections: Mapping[str, Selection]) -
 def _locked(
     selections: Mapping[str, Selection],
     source: RpmSource,
-    newest: int | None,
+    revision: int | None,
     repositories: Mapping[str, Repository],
     fetcher: Fetcher,
 ) -> Lock:
@@ -168,7 +200,7 @@ def _locked(
             "items": {checksum: item for checksum, (item, _) in inline.items()}
         }
     epoch = max((pipeline["source-epoch"] for pipeline in pipelines), default=0)
-    return Lock("rpm", manifest, tuple(trees), tuple(selections), newest, epoch)
+    return Lock("rpm", manifest, tuple(trees), tuple(selections), revision, epoch)
 
 
 def _pipeline(

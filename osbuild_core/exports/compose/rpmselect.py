@@ -51,7 +51,7 @@ def native(arch: str) -> tuple[str, ...]:
 
 class Selector:
     """Chooses from ``pool`` for ``arch``. ``allows`` narrows the choice, ``every`` takes all versions, not only
-    the newest."""
+    the newest, ``compatible`` packages of compatible architectures as well."""
 
     def __init__(
         self,
@@ -62,12 +62,14 @@ class Selector:
         *,
         allows: Allows | None = None,
         every: bool = False,
+        compatible: bool = False,
     ) -> None:
         self._pool = pool
         self._arch = arch
         self._request = request
         self._say = say
         self._every = every
+        self._native = (*native(arch), *(COMPATIBLE.get(arch, ()) if compatible else ()))
         self._described: dict[int, RpmPackage] = {}
         everything = pool.solvables()
         self._all = [one for one in everything if allows is None or allows(self.describe(one))]
@@ -84,7 +86,7 @@ class Selector:
         """Return the packages. Raises ComposeError ``compose.dependencies`` for broken ones, if that is checked."""
         request = self._request
         multilib = bool(self._arch in request.multilib_arches and request.multilib_method)
-        visible = native(self._arch)
+        visible = self._native
         self._pool.prepare(
             visible, all_files=multilib and "runtime" in request.multilib_method, keep=self._keep
         )
@@ -159,14 +161,17 @@ class Selector:
         return seen
 
     def _multilib(self, chosen: Iterable[Solvable]) -> list[Solvable]:
-        """Return the packages of compatible architectures that go along with ``chosen``."""
+        """Return the packages of compatible architectures that go along with ``chosen``: of the same version, which
+        need not be the newest."""
         versions = {(one.name, one.evr) for one in chosen}
         compatible = COMPATIBLE.get(self._arch, ())
-        return [
-            one
-            for one in self._pool.newest(one for one in self._all if one.arch in compatible)
-            if (one.name, one.evr) in versions and self._is_multilib(one)
-        ]
+        found = {
+            (one.name, one.evr, one.arch): one
+            # The same package may be in two repositories: the first one counts.
+            for one in reversed(self._all)
+            if one.arch in compatible and (one.name, one.evr) in versions
+        }
+        return [one for one in reversed(found.values()) if self._is_multilib(one)]
 
     def _is_multilib(self, solvable: Solvable) -> bool:
         methods = self._request.multilib_method
@@ -219,6 +224,30 @@ class Selector:
                 ):
                     debug.setdefault(package.nevra, package)
         return tuple(debug.values()), tuple(sources.values())
+
+
+class Listed:
+    """Packages by nevra: which of ``wanted`` were seen. ``needed`` are those without which there is no compose,
+    ``what`` they are of."""
+
+    def __init__(self, wanted: frozenset[str], needed: frozenset[str], what: str) -> None:
+        self._wanted, self._missing, self._what = wanted, set(needed), what
+
+    def have(self, package: RpmPackage) -> bool:
+        """Tell whether a package is one of them."""
+        nevra = package.nevra
+        self._missing.discard(nevra)
+        return nevra in self._wanted
+
+    def check(self) -> None:
+        """Raise ComposeError ``compose.packages`` where one that is needed was not seen."""
+        if self._missing:
+            more = f" and {len(self._missing) - 1} more" if len(self._missing) > 1 else ""
+            raise ComposeError(
+                f"no repository has {min(self._missing)}{more} of {self._what}",
+                code="compose.packages",
+                hint="is the repository complete, and of the same time as what lists its packages?",
+            )
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:

@@ -17,7 +17,12 @@ Say = Callable[[str], None]
 
 def resolve(request: ComposeRequest, settings: ComposeSettings) -> ComposeRequest:
     """Return the request with its source made exact, and its revision. Raises ComposeError, ResolveError."""
+    check_results(request)
     kind = request.source_type
+    if kind is SourceType.pulp:
+        return pulp.completed(request, settings)
+    if kind is SourceType.pungi_compose:
+        return pungicompose.completed(request, settings)
     if kind is SourceType.raw_config:
         return dataclasses.replace(request, source=rawconfig.exact_source(request, settings))
     if kind is SourceType.module:
@@ -34,15 +39,20 @@ def resolve(request: ComposeRequest, settings: ComposeSettings) -> ComposeReques
     return dataclasses.replace(request, koji_event=event)
 
 
-def lock(request: ComposeRequest, settings: ComposeSettings, say: Say) -> Lock:
-    """Choose what a resolved request is to have. Raises ComposeError, ResolveError."""
+def check_results(request: ComposeRequest) -> None:
+    """Raise ComposeError ``compose.unsupported`` for a result that no stage makes."""
     missing = request.results - {"repository"}
     if missing:
         raise ComposeError(
-            f"there is nothing that makes {', '.join(sorted(missing))} of a compose",
+            f"no stage makes the result {', '.join(sorted(missing))} of a compose",
             code="compose.unsupported",
-            hint="ask for the repository only",
+            hint="ask for the repository only; an image is built from a manifest or a raw_config",
         )
+
+
+def lock(request: ComposeRequest, settings: ComposeSettings, say: Say) -> Lock:
+    """Choose what a resolved request is to have. Raises ComposeError, ResolveError."""
+    check_results(request)
     match request.source_type:
         case SourceType.repo if debian.is_debian(request):
             return debian.lock(request, settings, say)
@@ -56,6 +66,7 @@ def lock(request: ComposeRequest, settings: ComposeSettings, say: Say) -> Lock:
         case SourceType.build:
             return rpm.lock(request, tags.build_source(request, settings), settings, say)
         case SourceType.pungi_compose:
+            request = pungicompose.completed(request, settings)
             return rpm.lock(request, pungicompose.rpm_source(request, settings), settings, say)
         case SourceType.module:
             return rpm.lock(request, modules.rpm_source(request, settings), settings, say)

@@ -62,13 +62,16 @@ def rpm_source(request: ComposeRequest, settings: ComposeSettings) -> rpm.RpmSou
     def allows(package: RpmPackage) -> bool:
         if builds.have(package):
             return True
+        # Source packages and debugging information follow what is chosen, however the set is narrowed.
+        follows = package.is_source or package.is_debug
         return any(
-            _is_of(package, own) and (matches(package.name, names) or matches(package.source[0], names))
+            _is_of(package, own)
+            and (follows or matches(package.name, names) or matches(package.source[0], names))
             for own, names in rules
         )
 
     further = settings.build_repos if request.builds else ()
-    return rpm.RpmSource((*repos, *further), allows, check=builds.check)
+    return rpm.RpmSource((*repos, *further), allows, check=builds.check, counted=repos)
 
 
 def build_source(request: ComposeRequest, settings: ComposeSettings) -> rpm.RpmSource:

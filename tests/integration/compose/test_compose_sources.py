@@ -16,7 +16,8 @@ import yaml
 
 from osbuild_core.exports.compose.configuration import ComposeSettings, ContentSet, PackageTag, RawConfig
 from osbuild_core.exports.compose.errors import ComposeError
-from osbuild_core.exports.compose.generate import Place, Result, generate, resolve, tag_changed
+from osbuild_core.exports.compose.generate import Place, Result, generate, remove, resolve, tag_changed
+from osbuild_core.exports.compose.place import is_latest
 from osbuild_core.exports.compose.request import ComposeRequest
 from osbuild_core.exports.compose.vocabulary import SourceType
 from tests.packages.archives import NATIVE
@@ -73,6 +74,32 @@ def test_builds_on_top_of_a_tag(tagged: ComposeSettings, tmp_path: Path) -> None
     assert without.detail == "no repository has the package lost"
 
 
+def test_builds_of_repositories_with_another_revision_than_the_tag(
+    tagged: ComposeSettings, tmp_path: Path
+) -> None:
+    repo = repository(tmp_path / "repo", [Rpm("elsewhere")], revision=5)
+    older = replace(tagged, tags={"more": PackageTag((str(repo),))})
+    request = ComposeRequest(SourceType.tag, "more", builds=("lost-1.0-1",))
+    assert resolve(request, older).koji_event == 5
+    found = packages(make(request, tmp_path / "target", older))
+    assert found == ["elsewhere-1.0-1.x86_64", "lost-1.0-1.x86_64"]
+
+
+def test_sources_and_debugging_information_follow_a_narrow_tag(
+    tagged: ComposeSettings, rpms: Path, tmp_path: Path
+) -> None:
+    tags = {"narrow": PackageTag((str(rpms),), ("libtext-devel", "ed"))}
+    flags = frozenset({"no_deps"})
+    result = make(
+        ComposeRequest(SourceType.tag, "narrow", flags=flags), tmp_path / "target", replace(tagged, tags=tags)
+    )
+    assert packages(result) == ["ed-1.14-1.x86_64", "libtext-devel-2.0-1.x86_64"]
+    assert packages(result, "source/tree") == ["ed-1.14-1.src", "libtext-2.0-1.src"]
+    assert packages(result, "x86_64/debug/tree") == [
+        *("ed-debuginfo-1.14-1.x86_64", "ed-debugsource-1.14-1.x86_64"),
+    ]
+
+
 def test_a_tag_of_debian_packages(tagged: ComposeSettings, tmp_path: Path) -> None:
     result = make(ComposeRequest(SourceType.tag, "debs", arches=(NATIVE,)), tmp_path / "target", tagged)
     assert result.packages == 3
@@ -126,6 +153,17 @@ def test_content_sets_are_a_repo_file(settings: ComposeSettings, tmp_path: Path)
         assert (tmp_path / "target" / result.result_repofile).read_text().count("baseurl=") == sections
 
 
+def test_content_sets_with_other_addresses_are_something_else(settings: ComposeSettings) -> None:
+    def resolved(url: str) -> ComposeRequest:
+        known = {"base": ContentSet(url, ("s390x",), ("key1",))}
+        return resolve(ComposeRequest(SourceType.pulp, "base"), replace(settings, content_sets=known))
+
+    one, same, other = (resolved(f"https://example.org/{name}") for name in ("a", "a", "b"))
+    assert one == same
+    assert one.koji_event != other.koji_event
+    assert (one.arches, one.sigkeys) == (("s390x",), ("key1",))
+
+
 def git(tree: Path, *arguments: str) -> str:
     command = ["git", "-C", str(tree), "-c", "user.name=T", "-c", "user.email=t@example.org", *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
@@ -164,9 +202,24 @@ def test_a_template_of_a_git_repository_at_a_commit(
     result = make(request, tmp_path / "target", configured)
     assert sorted(os.listdir(result.directory / "compose/tree")) == ["part", "two-y"]
     assert not (result.directory / "compose/parts").exists()
+    links = tmp_path / "target/test"
+    assert sorted(os.listdir(links)) == ["latest-image-1", result.pungi_compose_id]
+    assert is_latest(Place(tmp_path / "target", 1))
     assert (result.result_repo, result.result_repofile) == ("", "")
     result = make(replace(request, source=f"image#{first}"), tmp_path / "target", configured, 2)
     assert sorted(os.listdir(result.directory / "compose/tree")) == ["one-y", "part"]
+    for name in ("latest-image-1", result.pungi_compose_id):
+        assert sorted(os.listdir(links / name / "compose/tree")) == ["one-y", "part"]
+    assert not is_latest(Place(tmp_path / "target", 1))
+    remove(Place(tmp_path / "target", 2))
+    (left,) = os.listdir(links)
+    assert os.readlink(links / left) == "../odcs-1"
+    with_label = replace(request, label="RC-1.0", compose_type="nightly")
+    make(with_label, tmp_path / "target", configured, 3)
+    assert (tmp_path / "target/nightly/latest-image-1-RC-1.0").is_dir()
+    # Nor may the name of a type be that of another compose.
+    make(replace(request, compose_type="odcs-1"), tmp_path / "target", configured, 4)
+    assert not any(path.is_symlink() for path in (tmp_path / "target/odcs-1").iterdir())
 
 
 @pytest.mark.parametrize(
@@ -202,6 +255,67 @@ def test_the_packages_of_another_compose(settings: ComposeSettings, rpms: Path, 
     assert "there is no such file" in error.detail
 
 
+def test_all_arches_of_another_compose_with_multilib(
+    settings: ComposeSettings, rpms: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "target"
+    asked = ComposeRequest(
+        SourceType.repo,
+        str(rpms),
+        packages=("libtext",),
+        arches=("x86_64", "i686"),
+        multilib_arches=("x86_64",),
+        multilib_method=frozenset({"runtime"}),
+    )
+    first = make(replace(asked, packages=("libtext", "libtext-tools")), target, settings)
+    request = ComposeRequest(SourceType.pungi_compose, str(first.directory / "compose/Temporary"), arches=())
+    second = make(request, target, settings, 2)
+    assert second.arches == ("i686", "x86_64")
+    assert "libtext-2.0-1.i686" in packages(second)
+    assert "libtext-tools-2.0-1.i686" not in packages(second)
+    for tree in ("x86_64/os", "i686/os", "source/tree"):
+        assert packages(second, tree) == packages(first, tree)
+    one = replace(request, arches=("x86_64",))
+    assert packages(make(one, target, settings, 3)) == packages(first)
+    assert "no packages for s390x" in failure(replace(one, arches=("s390x",)), target, settings).detail
+
+
+def test_the_latest_compose_is_another_one_when_there_is_a_later_one(
+    settings: ComposeSettings, rpms: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "target"
+    asked = ComposeRequest(SourceType.repo, str(rpms), packages=("words",))
+    make(asked, target, settings)
+    make(replace(asked, packages=("libbase",)), target, settings, 2)
+    latest = target / "latest"
+    latest.symlink_to("odcs-1")
+    request = ComposeRequest(SourceType.pungi_compose, str(latest / "compose/Temporary"))
+    before = resolve(request, settings)
+    assert resolve(request, settings) == before
+    latest.unlink()
+    latest.symlink_to("odcs-2")
+    after = resolve(request, settings)
+    assert after.koji_event != before.koji_event
+    with pytest.raises(ComposeError) as caught:
+        generate(before, Place(target, 3), settings)
+    assert caught.value.retryable
+    assert packages(generate(after, Place(target, 3), settings)) == ["libbase-1.0-1.x86_64"]
+
+
+def test_a_compose_that_lacks_what_it_lists(settings: ComposeSettings, rpms: Path, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    first = make(ComposeRequest(SourceType.repo, str(rpms), packages=("words",)), target, settings)
+    file = first.directory / "compose/metadata/rpms.json"
+    document = json.loads(file.read_text())
+    (words,) = document["payload"]["rpms"]["Temporary"]["x86_64"].values()
+    words["gone-0:1-1.x86_64"] = words["words-0:1.0-1.noarch"]
+    file.write_text(json.dumps(document))
+    request = ComposeRequest(SourceType.pungi_compose, str(first.directory / "compose/Temporary"))
+    error = failure(request, tmp_path / "other", settings)
+    assert error.code == "compose.packages", error.detail
+    assert "no repository has gone-0:1-1.x86_64" in error.detail
+
+
 def module(name: str, version: int, rpms: list[str], **requires: list[str]) -> dict[str, Any]:
     data = {
         **{"name": name, "stream": "1", "version": version, "context": "c0", "arch": "x86_64"},
@@ -221,6 +335,10 @@ def modular(settings: ComposeSettings, tmp_path: Path) -> ComposeSettings:
         module("ed", 1, ["ed-0:3-1.x86_64"], lib=[]),
         module("ed", 2, ["ed-0:4-1.x86_64"], lib=[]),
         module("lib", 1, ["lib-0:1.0-1.x86_64"]),
+        # Repositories need not have the sources and the debugging information of modules.
+        module("broken", 1, ["gone-0:1-1.x86_64", "gone-debuginfo-0:1-1.x86_64", "gone-0:1-1.src"]),
+        module("choosy", 1, [], lib=["9", "1"]),
+        module("averse", 1, [], lib=["-9"]),
     ]
     (tmp_path / "modules.yaml").write_text(yaml.safe_dump_all(documents))
     command = ["modifyrepo_c", "--mdtype=modules", str(tmp_path / "modules.yaml"), str(repo / "repodata")]
@@ -254,9 +372,22 @@ def test_a_module_of_an_older_version_alone(modular: ComposeSettings, tmp_path: 
     assert missing.code == "compose.packages"
 
 
+def test_a_module_whose_packages_are_not_there(modular: ComposeSettings, tmp_path: Path) -> None:
+    request = ComposeRequest(SourceType.module, "broken:1")
+    error = failure(request, tmp_path / "target", modular)
+    assert "no repository has gone-0:1-1.x86_64 of the modules" in error.detail
+
+
+def test_a_module_takes_a_stream_that_there_is(modular: ComposeSettings) -> None:
+    for name in ("choosy", "averse"):
+        resolved = resolve(ComposeRequest(SourceType.module, f"{name}:1"), modular)
+        assert resolved.source.endswith(" lib:1:1:c0")
+
+
 def test_results_that_nothing_makes(settings: ComposeSettings, rpms: Path, tmp_path: Path) -> None:
     request = ComposeRequest(SourceType.repo, str(rpms), results=frozenset({"repository", "iso"}))
-    assert failure(request, tmp_path / "target", settings).code == "compose.unsupported"
+    error = failure(request, tmp_path / "target", settings)
+    assert (error.code, "no stage makes the result iso" in error.detail) == ("compose.unsupported", True)
 
 
 def test_a_locked_compose_is_json(settings: ComposeSettings, rpms: Path, tmp_path: Path) -> None:

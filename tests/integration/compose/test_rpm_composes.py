@@ -24,7 +24,7 @@ from osbuild_core.exports.compose.generate import Place, Result, generate, resol
 from osbuild_core.exports.compose.lock import Lock
 from osbuild_core.exports.compose.request import ComposeRequest
 from osbuild_core.exports.compose.vocabulary import SourceType
-from tests.packages.rpms import repack, replaced
+from tests.packages.rpms import Rpm, index, repack, replaced, repository
 
 pytestmark = pytest.mark.root
 TREE = "compose/Temporary"
@@ -93,11 +93,11 @@ def test_the_repo_file(request_: ComposeRequest, settings: ComposeSettings, tmp_
 def test_the_metadata_of_the_compose(
     request_: ComposeRequest, settings: ComposeSettings, tmp_path: Path
 ) -> None:
-    result = make(request_, tmp_path / "target", settings)
+    result = make(replace(request_, label="RC-1.0"), tmp_path / "target", settings)
     metadata = result.directory / "compose/metadata"
     info = productmd.composeinfo.ComposeInfo()
     info.load(str(metadata / "composeinfo.json"))
-    assert info.compose.id == result.pungi_compose_id
+    assert (info.compose.id, info.compose.label) == (result.pungi_compose_id, "RC-1.0")
     assert (result.directory / "COMPOSE_ID").read_text() == f"{result.pungi_compose_id}\n"
     (variant,) = info.get_variants()
     assert variant.paths.repository == {"x86_64": "Temporary/x86_64/os"}
@@ -161,6 +161,19 @@ def test_multilib(
     assert packages(make(request, tmp_path / "target", settings)) == sorted(native + added)
 
 
+def test_multilib_of_a_version_that_is_not_the_newest(settings: ComposeSettings, tmp_path: Path) -> None:
+    both = [Rpm("libx", version=version, arch=arch) for version in ("1", "2") for arch in ("x86_64", "i686")]
+    repo = repository(tmp_path / "repo", both)
+    request = ComposeRequest(
+        SourceType.repo,
+        str(repo),
+        packages=("libx-1-1",),
+        multilib_arches=("x86_64",),
+        multilib_method=frozenset({"all"}),
+    )
+    assert packages(make(request, tmp_path / "target", settings)) == ["libx-1-1.i686", "libx-1-1.x86_64"]
+
+
 def test_several_architectures(request_: ComposeRequest, settings: ComposeSettings, tmp_path: Path) -> None:
     request = replace(request_, packages=("ed", "libtext", "words"), arches=("x86_64", "i686"))
     result = make(request, tmp_path / "target", settings)
@@ -169,6 +182,12 @@ def test_several_architectures(request_: ComposeRequest, settings: ComposeSettin
     assert packages(result, "source/tree") == [
         *("ed-1.14-1.src", "libbase-1.0-1.src", "libtext-2.0-1.src", "words-1.0-1.src"),
     ]
+    metadata = productmd.rpms.Rpms()
+    metadata.load(str(result.directory / "compose/metadata/rpms.json"))
+    of_ed, of_libbase = "ed-0:1.14-1.src", "libbase-0:1.0-1.src"
+    by_arch = {arch: set(found) for arch, found in metadata.rpms["Temporary"].items()}
+    assert of_ed in by_arch["x86_64"] and of_ed not in by_arch["i686"]
+    assert of_libbase in by_arch["i686"] and of_libbase not in by_arch["x86_64"]
 
 
 def test_no_deps_takes_what_is_named(
@@ -351,6 +370,25 @@ def test_metadata_of_large_repositories_are_not_searched_for_little(
 def test_the_revision_is_that_of_the_repository(request_: ComposeRequest, settings: ComposeSettings) -> None:
     assert resolve(replace(request_, koji_event=None), settings).koji_event == 17
     assert resolve(replace(request_, koji_event=5), settings).koji_event == 5
+
+
+def test_several_repositories_have_another_revision_when_one_of_them_has(
+    settings: ComposeSettings, tmp_path: Path
+) -> None:
+    new = repository(tmp_path / "new", [Rpm("one")], revision=90)
+    old = repository(tmp_path / "old", [Rpm("two")], revision=17)
+    request = ComposeRequest(SourceType.repo, f"{new} {old}")
+    before = resolve(request, settings)
+    index(old, 18)
+    after = resolve(request, settings)
+    assert after.koji_event is not None and before.koji_event is not None
+    assert after.koji_event > before.koji_event
+    with pytest.raises(ComposeError) as caught:
+        generate(before, Place(tmp_path / "target", 1), settings)
+    assert caught.value.retryable
+    assert packages(generate(after, Place(tmp_path / "target", 1), settings)) == [
+        *("one-1.0-1.x86_64", "two-1.0-1.x86_64"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """Makes composes for tests of the service: real files in the real layout, without packages and without root.
 
 The last part of the source says what is to happen: ``fail``, ``flaky`` (fails once for the network), ``crash``
-(the process dies), ``slow-0.5`` (seconds), ``secret`` (a link out of the directory); anything else is just made.
+(the process dies), ``slow-0.5`` (seconds), ``secret`` (a link out of the directory), ``updated`` (the first time,
+its revision changes after some time); anything else is just made.
 What was made is noted in ``made`` next to the target directory, one line each.
 """
 
@@ -10,24 +11,32 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from osbuild_core.exports.compose.errors import ComposeError
-from osbuild_core.exports.compose.generate import Place, Result
+from osbuild_core.exports.compose.generate import Place, Result, remove
+from osbuild_core.exports.compose.place import link_by_type
 from osbuild_core.exports.compose.request import ComposeRequest
 from osbuild_core.exports.compose.vocabulary import SourceType
 
+__all__ = ["generate", "remove", "resolve", "tag_changed"]
 Log = Callable[[str], None]
 
 
 def resolve(request: ComposeRequest, settings: Any, log: Log | None = None) -> ComposeRequest:
     if request.source.endswith("unknown"):
         raise ComposeError(f"{request.source} is not there", code="compose.source")
-    return dataclasses.replace(request, koji_event=request.koji_event or 7)
+    event = request.koji_event or _revision(settings)
+    return dataclasses.replace(request, koji_event=event)
+
+
+def _revision(settings: Any) -> int:
+    """Return the revision of what ``updated`` names; that of everything else is the same."""
+    file = settings.store.parent / "revision"
+    return int(file.read_text()) if file.exists() else 7
 
 
 def tag_changed(settings: Any, arches: tuple[str, ...]) -> Callable[[str, int], bool]:
@@ -58,6 +67,12 @@ def generate(
     if what == "flaky" and not (place.target_dir.parent / "flaked").exists():
         (place.target_dir.parent / "flaked").touch()
         raise ComposeError("the mirror does not answer", code="compose.source", retryable=True)
+    if what == "updated":
+        if not (settings.store.parent / "revision").exists():
+            time.sleep(1)
+            (settings.store.parent / "revision").write_text("8")
+        if request.koji_event != 8:
+            raise ComposeError("the source is at revision 8 now", code="compose.source", retryable=True)
     if what.startswith("slow-"):
         end = time.monotonic() + float(what.removeprefix("slow-"))
         while time.monotonic() < end:
@@ -74,6 +89,8 @@ def generate(
     with (place.target_dir.parent / "made").open("a") as made:
         made.write(f"{place.id} {request.source} {sorted(request.packages)}\n")
     repository = request.source_type is not SourceType.raw_config
+    if not repository:
+        link_by_type(place, request.compose_type, f"odcs-{place.id}-1", request.source.partition("#")[0])
     return Result(
         directory=place.directory,
         pungi_compose_id=f"odcs-{place.id}-1-19700101.t.0",
@@ -86,10 +103,6 @@ def generate(
         packages=0,
         arches=request.arches,
     )
-
-
-def remove(place: Place) -> None:
-    shutil.rmtree(place.directory, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -101,6 +101,51 @@ def test_a_removed_compose_is_gone_and_can_be_made_again(served: Service) -> Non
     assert served.wait(again["id"])["pungi_config_dump"] == first["pungi_config_dump"]
 
 
+def test_one_that_shared_files_can_be_made_again(served: Service) -> None:
+    first = served.wait(served.create("borrowed")["id"])
+    borrower = served.wait(served.create("borrowed")["id"])
+    assert borrower["toplevel_url"] == first["toplevel_url"]
+    assert borrower["pungi_config_dump"] == first["pungi_config_dump"] is not None
+    for id in (first["id"], borrower["id"]):
+        served.delete(f"/api/1/composes/{id}")
+        served.wait(id, "removed")
+    again = served.wait(served.patch(f"/api/1/composes/{borrower['id']}", {}).json()["id"])
+    assert again["pungi_config_dump"] == first["pungi_config_dump"]
+
+
+def test_a_source_that_changes_meanwhile_is_looked_at_again(served: Service) -> None:
+    first = served.create("updated")["id"]
+    served.wait(first, "generating")
+    follower = served.create("updated")["id"]
+    until(lambda: served.compose(follower), lambda found: found["toplevel_url"].endswith(f"-{first}"))
+    assert served.compose(follower)["koji_event"] == 7
+    for id in (first, follower):
+        done = served.wait(id)
+        assert (done["state_name"], done["koji_event"]) == ("done", 8), done["state_reason"]
+    assert made(served, "updated") == [first]
+
+
+def test_a_source_that_is_not_there_is_in_the_log(served: Service) -> None:
+    failed = served.wait(served.create("unknown")["id"])
+    log = served.session.get(failed["toplevel_url"] + "/pungi-stderr.log")
+    assert log.status_code == 200
+    assert "ERROR: http://packages.test/unknown is not there" in log.text
+
+
+def test_the_latest_of_its_kind_stays_until_there_is_a_later_one(served: Service) -> None:
+    first = served.wait(served.create("nightly#abc", type="raw_config", seconds_to_live=0)["id"])
+    assert (served.data / "composes/test/latest-nightly/compose").is_dir()
+    # Long enough for several rounds of maintenance.
+    served.wait(served.create("slow-1.2", flags=["no_reuse"])["id"])
+    assert served.compose(first["id"])["state_name"] == "done"
+    second = served.wait(served.create("nightly#abc", type="raw_config")["id"])
+    served.wait(first["id"], "removed")
+    assert (served.data / "composes/test/latest-nightly").readlink().name == f"odcs-{second['id']}"
+    served.delete(f"/api/1/composes/{second['id']}")
+    served.wait(second["id"], "removed")
+    until(lambda: list((served.data / "composes/test").iterdir()), lambda found: not found)
+
+
 def test_files_that_are_shared_stay_until_the_last_one_goes(served: Service) -> None:
     first = served.wait(served.create("lent")["id"])
     borrower = served.wait(served.create("lent")["id"])

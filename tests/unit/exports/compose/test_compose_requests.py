@@ -161,3 +161,33 @@ def test_renewals_are_read():
     assert parse_renewal(asked) == Renewal(100, "L", ("1",), ("a-1-1",))
     with pytest.raises(ComposeError):
         parse_renewal({"seconds_to_live": "100"})
+
+
+LOOKASIDE = ("deb https://example.org/a stable main contrib", "deb bookworm main", "deb /srv/flat ./")
+
+
+@pytest.mark.parametrize("given", [list(LOOKASIDE), " ".join(LOOKASIDE), " ".join(LOOKASIDE).split()])
+def test_archives_of_debian_beside_a_compose(given):
+    request = parse_request(body(lookaside_repos=given)).request
+    assert request.lookaside_repos == LOOKASIDE
+    assert from_columns(columns(request)) == request
+
+
+@pytest.mark.parametrize(
+    "given",
+    [["deb https://example.org/a stable", "https://example.org/r"], ["https://a.b/", "deb a"], ["deb"]],
+)
+def test_what_is_no_lookaside_repository(given):
+    with pytest.raises(ComposeError) as caught:
+        parse_request(body(lookaside_repos=given))
+    assert caught.value.place[0] == "lookaside_repos"
+
+
+def test_defaults_hold_where_they_make_sense():
+    rules = RequestRules(sigkeys=("1",))
+    assert parse_request(body(), rules).request.sigkeys == ("1",)
+    debian = {"source": {"type": "repo", "source": "deb bookworm main"}}
+    assert parse_request(debian, rules).request.sigkeys == ()
+    other = {"type": "pungi_compose", "source": "https://example.org/compose/Server"}
+    assert parse_request({"source": other}).request.arches == ()
+    assert parse_request({"source": other, "arches": ["s390x"]}).request.arches == ("s390x",)
