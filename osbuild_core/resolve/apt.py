@@ -14,7 +14,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -25,8 +25,8 @@ from osbuild_core.resolve.entries import Entry, without_credentials, without_sui
 from osbuild_core.resolve.packageset import PackageSet
 from osbuild_core.resolve.settings import ResolveSettings
 
-_URI_LINE = re.compile(r"'([^']*)' (\S+) (\d+) ?(\S*)")
-_SHA256 = re.compile(r"SHA256:([0-9a-f]{64})")
+URI_LINE = re.compile(r"'([^']*)' (\S+) (\d+) ?(\S*)")
+SHA256 = re.compile(r"SHA256:([0-9a-f]{64})")
 # Settings of the machine that would change what is fetched, not how.
 _NOT_NETWORK = ("Acquire::IndexTargets", "Acquire::Languages", "Acquire::GzipIndexes", "Acquire::Changelogs")
 _UNUSED_SECONDS = 30 * 86400
@@ -94,13 +94,13 @@ class Apt:
             return []
         self._check_names(wanted)
         options = ["--install-recommends" if wanted.recommends else "--no-install-recommends"]
-        done = self._run("apt-get", "-q", "-y", "--no-remove", "--print-uris", *options, "install", *names)
+        done = self.call("apt-get", "-q", "-y", "--no-remove", "--print-uris", *options, "install", *names)
         unknown = complaints.unknown_packages(done.stderr)
         if unknown:
             raise complaints.of_unknown(unknown, self._names(), wanted)
         if done.returncode:
             raise complaints.of_solver(done.stdout, done.stderr, wanted)
-        lines = (_URI_LINE.fullmatch(line) for line in done.stdout.splitlines())
+        lines = (URI_LINE.fullmatch(line) for line in done.stdout.splitlines())
         return [self._package(match, wanted) for match in lines if match]
 
     def download(self, wanted: PackageSet) -> list[Package]:
@@ -111,42 +111,70 @@ class Apt:
         if not wanted.include:
             return []
         self._exclude(())
-        done = self._run("apt-get", "-q", "--print-uris", "download", *wanted.include)
+        done = self.call("apt-get", "-q", "--print-uris", "download", *wanted.include)
         unknown = complaints.unknown_packages(done.stderr)
         if unknown:
             raise complaints.of_unknown(unknown, self._names(), wanted)
         if done.returncode:
             raise complaints.of_solver(done.stdout, done.stderr, wanted)
-        lines = (_URI_LINE.fullmatch(line) for line in done.stdout.splitlines())
+        lines = (URI_LINE.fullmatch(line) for line in done.stdout.splitlines())
         return [self._package(match, wanted) for match in lines if match]
+
+    def candidates(self) -> dict[str, str]:
+        """Return the version that apt would take of each package that the indexes have."""
+        shown = self.call("apt-cache", "dumpavail").stdout
+        return dict(_names_and_versions(shown))
 
     def available(self) -> list[str]:
         """Return the names of the packages that the indexes have, in order."""
-        shown = self._run("apt-cache", "dumpavail").stdout
-        return sorted(set(re.findall(r"^Package: (\S+)$", shown, re.MULTILINE)))
+        return sorted(self.candidates())
+
+    def versions(self, entries: Iterable[Entry]) -> set[tuple[str, str]]:
+        """Return name and version of all packages that ``entries``, some of ours, have."""
+        form = "$(RELEASE) $(REPO_URI) $(FILENAME)"
+        shown = self.call("apt-get", "indextargets", "--format", form, "Created-By: Packages").stdout
+        wanted = {(entry.suite, plain_url(entry.url).rstrip("/")) for entry in entries}
+        found: set[tuple[str, str]] = set()
+        for line in shown.splitlines():
+            suite, url, file = line.split(" ", 2)
+            if (suite, plain_url(url).rstrip("/")) not in wanted:
+                continue
+            text = self.call("/usr/lib/apt/apt-helper", "cat-file", file).stdout
+            found.update(_names_and_versions(text))
+        return found
 
     def date(self) -> int:
         """Return when the newest of the indexes was made (seconds since 1970), 0 where none says so."""
-        newest = 0.0
+        return max(self.dates().values(), default=0)
+
+    def dates(self) -> dict[str, int]:
+        """Return when the indexes of each suite were made (seconds since 1970), without those that do not say so."""
+        found: dict[str, int] = {}
         for file in (self.directory / "lists").glob("*Release"):
             match = re.search(r"^Date: (.+)$", file.read_text(errors="replace"), re.MULTILINE)
             with contextlib.suppress(ValueError, TypeError, AttributeError):
-                newest = max(newest, parsedate_to_datetime(match[1]).timestamp())  # type: ignore[index]
-        return int(newest)
+                suite = re.sub("_(?:In)?Release$", "", file.name)
+                found[suite] = int(parsedate_to_datetime(match[1]).timestamp())  # type: ignore[index]
+        return found
+
+    def stanzas(self, packages: Sequence[Package]) -> dict[tuple[str, str], str]:
+        """Return the paragraphs of the index for ``packages``, by name and version."""
+        wanted = [f"{package.name}={package.version}" for package in packages]
+        if not wanted:
+            return {}
+        shown = self.call("apt-cache", "show", "--no-all-versions", *wanted).stdout
+        found: dict[tuple[str, str], str] = {}
+        for stanza in shown.split("\n\n"):
+            for name_and_version in _names_and_versions(stanza):
+                found.setdefault(name_and_version, stanza.strip("\n"))
+        return found
 
     def status_of(self, packages: Sequence[Package]) -> str:
         """Return a dpkg status file in which ``packages`` are installed."""
-        wanted = [f"{package.name}={package.version}" for package in packages]
-        if not wanted:
-            return ""
-        done = self._run("apt-cache", "show", "--no-all-versions", *wanted)
-        stanzas: dict[str, str] = {}
-        for stanza in done.stdout.split("\n\n"):
-            match = re.match(r"Package: (\S+)\n", stanza)
-            if match:
-                text = stanza.strip("\n").replace("\n", "\nStatus: install ok installed\n", 1)
-                stanzas.setdefault(match[1], text)
-        return "".join(text + "\n\n" for text in stanzas.values())
+        texts: dict[str, str] = {}
+        for (name, _), stanza in self.stanzas(packages).items():
+            texts.setdefault(name, stanza.replace("\n", "\nStatus: install ok installed\n", 1))
+        return "".join(text + "\n\n" for text in texts.values())
 
     def _base(self, wanted: PackageSet) -> list[str]:
         if wanted.base == "none":
@@ -155,7 +183,7 @@ class Apt:
         if wanted.base == "minbase":
             # As mmdebstrap has it. apt counts where its priority is another one, too.
             pattern = "?or(?essential,?priority(required),?exact-name(apt))"
-        shown = self._run("apt-cache", "show", "--no-all-versions", pattern).stdout
+        shown = self.call("apt-cache", "show", "--no-all-versions", pattern).stdout
         if "\nEssential: yes\n" not in shown:
             raise ResolveError(
                 f"the index of {wanted.suite} for {self.architecture} has no essential packages",
@@ -180,24 +208,22 @@ class Apt:
 
     def _names(self) -> set[str]:
         """Return the names of all packages, virtual ones too."""
-        return set(self._run("apt-cache", "-o", "APT::Cache::AllNames=true", "pkgnames").stdout.split())
+        return set(self.call("apt-cache", "-o", "APT::Cache::AllNames=true", "pkgnames").stdout.split())
 
     def _package(self, match: re.Match[str], wanted: PackageSet) -> Package:
         url, file, size, hashes = match.groups()
         name, version, _ = file.split("_")
-        checksum = _SHA256.fullmatch(hashes)
+        checksum = SHA256.fullmatch(hashes)
         if checksum is None:
             raise ResolveError(
                 f"{wanted.title}: the index gives no sha256 for {name}",
                 code="resolve.index",
                 place=wanted.path,
             )
-        if url.startswith("file:"):
-            url = "file:///" + url.removeprefix("file:").lstrip("/")
         return Package(
             name=name,
             version=re.sub("%([0-9a-f]{2})", lambda m: chr(int(m[1], 16)), version),
-            url=without_credentials(url),
+            url=plain_url(url),
             checksum="sha256:" + checksum[1],
             size=int(size),
         )
@@ -210,14 +236,28 @@ class Apt:
     def _update(self) -> subprocess.CompletedProcess[str]:
         file = self.directory / "etc" / "sources.list.d" / "template.sources"
         _write_private(file, "\n".join(entry.render() for entry in self.entries))
-        return self._run("apt-get", "-q", "update")
+        return self.call("apt-get", "-q", "update")
 
     def _exclude(self, names: Sequence[str]) -> None:
         pins = "".join(f"Package: {name}\nPin: release *\nPin-Priority: -1\n\n" for name in names)
         (self.directory / "etc" / "preferences").write_text(pins)
 
-    def _run(self, *argv: str) -> subprocess.CompletedProcess[str]:
+    def call(self, *argv: str) -> subprocess.CompletedProcess[str]:
+        """Run one of apt's programs on this state."""
         return run(*argv, config=self.directory / "apt.conf")
+
+
+def plain_url(url: str) -> str:
+    """Return an address of apt's as others write it, without credentials."""
+    if url.startswith("file:"):
+        return "file:///" + url.removeprefix("file:").lstrip("/")
+    return without_credentials(url)
+
+
+def _names_and_versions(text: str) -> Iterator[tuple[str, str]]:
+    """Yield name and version of each paragraph of an index that begins with its package's name."""
+    for match in re.finditer(r"^Package: (\S+)\n(?:(?!\n|Version:).*\n)*Version: (\S+)$", text, re.MULTILINE):
+        yield match[1], match[2]
 
 
 def run(*argv: str, config: Path | None = None) -> subprocess.CompletedProcess[str]:

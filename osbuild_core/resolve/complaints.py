@@ -33,7 +33,7 @@ def _line(text: str) -> str:
     return " ".join(scrub(text).split())
 
 
-def _said(text: str, kinds: tuple[str, ...] = ("E:", "W:")) -> str:
+def in_one_line(text: str, kinds: tuple[str, ...] = ("E:", "W:")) -> str:
     """Return apt's errors and warnings, once each, in one line."""
     lines = [line for line in text.splitlines() if line.startswith(kinds)]
     return _line("; ".join(dict.fromkeys(line[2:].strip() for line in lines)))
@@ -47,8 +47,8 @@ def missing_suites(stderr: str) -> list[tuple[str, str]]:
 
 def of_update(stderr: str, place: Path) -> ResolveError:
     """Return the error for a failed refresh of the indexes."""
-    said = _said(stderr, ("E:",)) or _said(stderr) or _line(stderr)
-    everything = _said(stderr) or said
+    said = in_one_line(stderr, ("E:",)) or in_one_line(stderr) or _line(stderr)
+    everything = in_one_line(stderr) or said
     if _TRANSIENT.search(everything):
         reason = next((part for part in everything.split("; ") if _TRANSIENT.search(part)), said)
         return ResolveError(
@@ -113,7 +113,7 @@ def of_solver(stdout: str, stderr: str, wanted: PackageSet) -> ResolveError:
     removed = re.search(r"packages will be REMOVED:\n((?: .*\n)+)", stdout)
     if removed:
         explanation.append("it would remove " + " ".join(removed[1].split()))
-    why = _line("; ".join(explanation)) or _said(stderr) or _line(stderr)
+    why = _line("; ".join(explanation)) or in_one_line(stderr) or _line(stderr)
     return ResolveError(
         f"{wanted.title} cannot be installed: {why}",
         code="resolve.unsolvable",

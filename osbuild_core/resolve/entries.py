@@ -30,7 +30,8 @@ _ONE_LINE = re.compile(r"deb\s+(?:\[([^\]]*)\]\s*)?(\S+)\s+(\S+)((?:\s+\S+)*)\s*
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One archive, one suite. ``options`` are fields of apt's deb822 format; ``optional`` may be missing."""
+    """One archive, one suite. ``options`` are fields of apt's deb822 format; ``optional`` may be missing;
+    ``sources`` has its source packages and no others."""
 
     url: str
     suite: str
@@ -38,10 +39,15 @@ class Entry:
     options: tuple[tuple[str, str], ...] = ()
     architectures: tuple[str, ...] = ()
     optional: bool = False
+    sources: bool = False
 
     def render(self) -> str:
         """Return the entry as apt reads it; it may hold credentials."""
-        lines = ["Types: deb", f"URIs: {self.url}", f"Suites: {self.suite}"]
+        lines = [
+            "Types: deb-src" if self.sources else "Types: deb",
+            f"URIs: {self.url}",
+            f"Suites: {self.suite}",
+        ]
         if self.components:
             lines.append("Components: " + " ".join(self.components))
         lines += [f"{name}: {value}" for name, value in self.options]

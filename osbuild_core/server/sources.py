@@ -34,19 +34,24 @@ def check_addresses(asked: ComposeRequest, settings: ServerSettings) -> None:
 
 def _addresses(asked: ComposeRequest) -> Iterator[tuple[str, str]]:
     if asked.source_type in (SourceType.repo, SourceType.pungi_compose):
-        words = asked.sources()
-        # A Debian archive is "deb URL suite component…".
-        debian = bool(words) and words[0] == "deb"
-        for word in words:
-            if not debian or "/" in word:
-                if debian and "://" not in word and not word.startswith("/") and ".." not in word.split("/"):
-                    # A suite such as bookworm/updates.
-                    continue
-                yield "source", word
-    for word in asked.lookaside_repos:
-        yield "lookaside_repos", word
+        for word in _words(asked.sources()):
+            yield "source", word
+    for item in asked.lookaside_repos:
+        for word in _words(item.split()):
+            yield "lookaside_repos", word
     if asked.module_defaults_url:
         yield "module_defaults_url", asked.module_defaults_url
+
+
+def _words(words: Sequence[str]) -> Iterator[str]:
+    """Yield the addresses among ``words``; an archive of Debian is "deb URL suite component…"."""
+    debian = bool(words) and words[0] == "deb"
+    for word in words:
+        if not debian:
+            yield word
+        elif "://" in word or word.startswith("/") or ".." in word.split("/"):
+            # Not a suite such as bookworm/updates.
+            yield word
 
 
 def refused(address: str, allowed: Sequence[str] | None) -> str | None:

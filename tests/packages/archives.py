@@ -21,10 +21,37 @@ def add(root: Path, name: str, fields: Mapping[str, str] | None = None, componen
     version = (fields or {}).get("Version", "1.0").partition(":")[2] or (fields or {}).get("Version", "1.0")
     architecture = (fields or {}).get("Architecture", NATIVE)
     target = root / "pool" / component / name[0] / name / f"{name}_{version}_{architecture}.deb"
-    target.parent.mkdir(parents=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(built, target)
     shutil.rmtree(work)
     return target
+
+
+def add_source(root: Path, name: str, version: str = "1.0", component: str = "main") -> None:
+    """Build a source package into the pool of the archive ``root``; with a revision it has an upstream tar file."""
+    work = root.parent / f".{root.name}-{name}-source"
+    upstream, _, revision = version.partition("-")
+    tree = work / f"{name}-{upstream}"
+    (tree / "debian/source").mkdir(parents=True)
+    (tree / "debian/source/format").write_text(f"3.0 ({'quilt' if revision else 'native'})\n")
+    (tree / "debian/control").write_text(
+        f"Source: {name}\nMaintainer: Nobody <nobody@example.org>\n\n"
+        f"Package: {name}\nArchitecture: any\nDescription: test package {name}\n"
+    )
+    (tree / "debian/changelog").write_text(
+        f"{name} ({version}) stable; urgency=low\n\n  * One.\n\n"
+        " -- Nobody <nobody@example.org>  Tue, 14 Nov 2023 22:13:20 +0000\n"
+    )
+    if revision:
+        (tree / "text").write_text(f"{name}\n")
+        tar = ["tar", "-czf", f"{name}_{upstream}.orig.tar.gz", "--exclude=debian", tree.name]
+        subprocess.run(tar, cwd=work, check=True)
+    subprocess.run(["dpkg-source", "--build", tree.name], cwd=work, check=True, capture_output=True)
+    target = root / "pool" / component / name[0] / name
+    target.mkdir(parents=True, exist_ok=True)
+    for path in work.glob(f"{name}_*"):
+        path.rename(target / path.name)
+    shutil.rmtree(work)
 
 
 def write(root: Path, suite: str = "stable", key: Key | None = None, architecture: str = NATIVE) -> None:
@@ -35,6 +62,10 @@ def write(root: Path, suite: str = "stable", key: Key | None = None, architectur
         index = base / component / f"binary-{architecture}" / "Packages"
         index.parent.mkdir(parents=True, exist_ok=True)
         index.write_bytes(_run(root, "packages", f"pool/{component}"))
+        if list((root / "pool" / component).rglob("*.dsc")):
+            sources = base / component / "source" / "Sources"
+            sources.parent.mkdir(parents=True, exist_ok=True)
+            sources.write_bytes(_run(root, "sources", f"pool/{component}"))
     settings = {
         "Suite": suite,
         "Codename": suite,

@@ -2,51 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from osbuild_core.exports.compose.addresses import check_address
 from osbuild_core.exports.compose.configuration import ComposeSettings
+from osbuild_core.exports.compose.debarchives import (
+    SOURCE,
+    architecture_of,
+    entries_of,
+    opened,
+    read_archives,
+)
+from osbuild_core.exports.compose.debselect import DebSelector, source_files
 from osbuild_core.exports.compose.errors import ComposeError
 from osbuild_core.exports.compose.lock import Lock, LockedPackage, Tree
 from osbuild_core.exports.compose.request import ComposeRequest
 
 if TYPE_CHECKING:
-    from osbuild_core.resolve.apt import Apt, Package
-    from osbuild_core.resolve.entries import Entry
-    from osbuild_core.resolve.packageset import PackageSet
-
-ARCHITECTURES = {
-    "x86_64": "amd64",
-    "aarch64": "arm64",
-    "armv7hl": "armhf",
-    "i686": "i386",
-    "ppc64le": "ppc64el",
-    "riscv64": "riscv64",
-    "s390x": "s390x",
-}
-"""What Debian calls the architectures that requests name; a name of Debian's own is taken, too."""
+    from osbuild_core.resolve.apt import Package
 
 PIPELINE = "archive"
-_AT_ONCE = 10_000
-_MACHINE = Path("/etc/apt")
-_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]*")
-_SUITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~/-]*|\./")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Archive:
-    """One ``deb`` of a source. ``url`` None: the machine's own entries for the suite."""
-
-    suite: str
-    components: tuple[str, ...]
-    url: str | None = None
 
 
 def is_debian(request: ComposeRequest) -> bool:
@@ -54,173 +32,70 @@ def is_debian(request: ComposeRequest) -> bool:
     return request.sources()[:1] == ("deb",)
 
 
-def archives(source: str, settings: ComposeSettings) -> list[Archive]:
-    """Return the archives of ``deb URL SUITE COMPONENT…`` or ``deb SUITE COMPONENT…``, one or more.
-
-    Raises ComposeError ``compose.source``.
-    """
-    found: list[Archive] = []
-    for words in _split(source.split()):
-        url = None
-        if words and ("://" in words[0] or words[0].startswith("/")):
-            url = check_address(words.pop(0), settings.allowed_sources)
-        if not words or not _SUITE.fullmatch(words[0]) or ".." in words[0]:
-            raise _wrong(source, "a suite is missing")
-        suite, *components = words
-        for component in components:
-            if not _WORD.fullmatch(component):
-                raise _wrong(source, f"{component!r} is no component")
-        found.append(Archive(suite, () if suite.endswith("/") else tuple(components) or ("main",), url))
+def architectures(arches: Sequence[str]) -> list[str]:
+    """Return Debian's names of the arches of binary packages. Raises ComposeError ``compose.request``: none."""
+    found = sorted({architecture_of(arch) for arch in arches if arch != SOURCE})
+    if not found:
+        raise ComposeError(
+            "a compose of Debian packages has an architecture besides source",
+            code="compose.request",
+            hint=f"name one among the arches, such as amd64; with {SOURCE} its source packages go along",
+        )
     return found
 
 
-def _split(words: list[str]) -> Iterator[list[str]]:
-    starts = [index for index, word in enumerate(words) if word == "deb"]
-    for start, end in zip(starts, [*starts[1:], len(words)], strict=True):
-        yield words[start + 1 : end]
-
-
-def _wrong(source: str, reason: str) -> ComposeError:
-    return ComposeError(
-        f"the source {source!r} cannot be read: {reason}",
-        code="compose.source",
-        hint="write: deb URL SUITE COMPONENT…, or deb SUITE COMPONENT… for archives of the machine",
-    )
-
-
-def architecture_of(arch: str) -> str:
-    """Return Debian's name of ``arch``."""
-    return ARCHITECTURES.get(arch, arch)
-
-
 def revision(request: ComposeRequest, settings: ComposeSettings) -> int:
-    """Return the date of the archives' indexes, which is the revision of the source."""
-    newest = 0
-    for arch in request.arches:
-        with _apt(request, arch, settings) as (apt, _):
-            newest = max(newest, apt.date())
-    return newest
+    """Return the revision of the archives together: the date of the indexes, the sum of them where there are several.
+
+    So it changes when one of them does. Raises ComposeError, ResolveError.
+    """
+    archives = read_archives(request.source, settings)
+    dates: list[Mapping[str, int]] = []
+    for architecture in architectures(request.arches):
+        entries = entries_of(archives, architecture, settings)
+        with opened(entries, architecture, archives[0].suite, settings) as (apt, _):
+            dates.append(apt.dates())
+    return sum(_newest(dates).values())
+
+
+def _newest(dates: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    """Return the newest date of each suite: those of one may be fetched for one architecture after the other."""
+    found: dict[str, int] = {}
+    for one in dates:
+        for suite, date in one.items():
+            found[suite] = max(date, found.get(suite, 0))
+    return found
 
 
 def lock(request: ComposeRequest, settings: ComposeSettings, say: Callable[[str], None]) -> Lock:
     """Choose the packages of a ``repo`` request. Raises ComposeError, ResolveError."""
     if request.multilib_arches or request.multilib_method:
         raise _unsupported("multilib", "name the other architecture among the arches")
-    if request.lookaside_repos:
-        raise _unsupported("a lookaside repository", "name it in the source, as deb URL ./")
     if request.sigkeys and set(request.sigkeys) != {""}:
         raise _unsupported("sigkeys", "the archive is signed, its packages are not")
     chosen: dict[str, Package] = {}
-    newest = 0
-    missing = set(request.packages)
-    for arch in request.arches:
-        with _apt(request, arch, settings) as (apt, wanted):
-            newest = max(newest, apt.date())
-            names = _known(apt, request.packages) if len(request.arches) > 1 else request.packages
-            found = _choose(apt, wanted, tuple(names), request)
-            missing -= set(names)
-            say(f"{architecture_of(arch)}: {len(found)} packages")
-            chosen.update({package.checksum: package for package in found})
+    missing = dict.fromkeys(request.packages)
+    wanted: set[tuple[str, str]] = set()
+    dates: list[Mapping[str, int]] = []
+    for architecture in architectures(request.arches):
+        selection = DebSelector(request, architecture, settings).select()
+        say(f"{architecture}: {len(selection.packages)} packages")
+        chosen.update({package.checksum: package for package in selection.packages})
+        wanted |= selection.sources
+        dates.append(selection.dates)
+        for word in selection.found:
+            missing.pop(word, None)
     if missing:
         raise ComposeError(
-            f"no architecture has the package {min(missing)!r}",
+            f"no architecture has the package {next(iter(missing))!r}",
             code="compose.packages",
             hint="is its name right?",
         )
-    return _locked(request, list(chosen.values()), newest, settings)
-
-
-def _known(apt: Apt, names: tuple[str, ...]) -> list[str]:
-    """Return those of ``names`` that this architecture has: not all are everywhere."""
-    there = set(apt.available())
-    return [name for name in names if re.split("[=/]", name)[0] in there]
-
-
-def _choose(apt: Apt, wanted: PackageSet, names: tuple[str, ...], request: ComposeRequest) -> list[Package]:
-    if not names and request.packages:
-        return []
-    if not names or request.has("no_deps"):
-        every = names or tuple(apt.available())
-        # A command line holds only so many.
-        parts = [every[start : start + _AT_ONCE] for start in range(0, len(every), _AT_ONCE)]
-        found = [one for part in parts for one in apt.download(dataclasses.replace(wanted, include=part))]
-        if request.has("check_deps"):
-            _check(apt, wanted, found)
-        return found
-    return list(dict.fromkeys(_together(apt, wanted, names)))
-
-
-def _together(apt: Apt, wanted: PackageSet, names: tuple[str, ...]) -> list[Package]:
-    """Return the packages ``names`` with what they need.
-
-    They may exclude each other, which packages of an archive may do: what cannot be installed together is halved,
-    until each works by itself. Raises ResolveError for one that does not.
-    """
-    from osbuild_core.model.errors import ResolveError
-
-    try:
-        return apt.choose(dataclasses.replace(wanted, include=names), "")
-    except ResolveError as error:
-        if error.code != "resolve.unsolvable" or len(names) == 1:
-            raise
-    middle = len(names) // 2
-    return _together(apt, wanted, names[:middle]) + _together(apt, wanted, names[middle:])
-
-
-def _check(apt: Apt, wanted: PackageSet, found: Sequence[Package]) -> None:
-    """Raise ComposeError ``compose.dependencies`` where packages need something that is not among ``found``."""
-    there = {(package.name, package.version) for package in found}
-    todo = [tuple(found)] if found else []
-    while todo:
-        packages = todo.pop()
-        include = tuple(f"{package.name}={package.version}" for package in packages)
-        lacking = {
-            one.name for one in _together(apt, wanted, include) if (one.name, one.version) not in there
-        }
-        if not lacking:
-            continue
-        if len(packages) == 1:
-            raise ComposeError(
-                f"{include[0].replace('=', ' ')} needs {', '.join(sorted(lacking))}, not in the compose",
-                code="compose.dependencies",
-                hint="leave out the flag no_deps or name the packages",
-            )
-        # Which of them is it? Together they may also have made apt choose something else.
-        middle = len(packages) // 2
-        todo += [packages[middle:], packages[:middle]]
-
-
-@contextlib.contextmanager
-def _apt(request: ComposeRequest, arch: str, settings: ComposeSettings) -> Iterator[tuple[Apt, PackageSet]]:
-    """Yield apt for the source of ``request``, refreshed, and a package set of nothing."""
-    from osbuild_core.resolve.apt import open_apt
-    from osbuild_core.resolve.packageset import PackageSet
-    from osbuild_core.resolve.settings import ResolveSettings, default_state_dir
-
-    listed = archives(request.source, settings)
-    architecture = architecture_of(arch)
-    state = settings.state_dir / "apt" if settings.state_dir else default_state_dir()
-    entries = [entry for archive in listed for entry in _entries(archive, architecture, settings)]
-    first = listed[0]
-    wanted = PackageSet(first.suite, first.components, architecture, base="none", name="the compose")
-    with open_apt(entries, architecture, first.suite, ResolveSettings(state_dir=state)) as apt:
-        apt.refresh()
-        yield apt, wanted
-
-
-def _entries(archive: Archive, architecture: str, settings: ComposeSettings) -> list[Entry]:
-    from osbuild_core.resolve.entries import Entry, read_entries, select
-    from osbuild_core.resolve.packageset import PackageSet
-
-    if archive.url is None:
-        wanted = PackageSet(archive.suite, archive.components, updates=False)
-        return select(read_entries(_MACHINE), wanted, architecture, None)
-    options: list[tuple[str, str]] = []
-    for prefix, keyring in settings.apt_keyrings.items():
-        if archive.url.startswith(prefix):
-            options = [("Trusted", "yes")] if keyring is None else [("Signed-By", str(keyring))]
-            break
-    return [Entry(archive.url, archive.suite, archive.components, tuple(options))]
+    sources: list[Package] = []
+    if SOURCE in request.arches:
+        sources = source_files(request, wanted, settings)
+        say(f"{len(wanted)} source packages in {len(sources)} files")
+    return _locked(request, list(chosen.values()), sources, _newest(dates), settings)
 
 
 def place_of(url: str) -> str:
@@ -238,45 +113,63 @@ def place_of(url: str) -> str:
     return f"pool/main/{name[:4] if name.startswith('lib') else name[:1]}/{name.partition('_')[0]}/{name}"
 
 
-def _locked(request: ComposeRequest, packages: list[Package], newest: int, settings: ComposeSettings) -> Lock:
-    """Return the manifest and the places of ``packages``."""
-    first = archives(request.source, settings)[0]
+def _ordered(packages: Sequence[Package]) -> dict[str, Package]:
     ordered = sorted(packages, key=lambda package: (package.name, package.version, package.checksum))
-    places = {package.checksum: place_of(package.url) for package in ordered}
+    return {package.checksum: package for package in ordered}
+
+
+def _files(checksums: Sequence[str]) -> dict[str, Any]:
+    return {"type": "org.osbuild.files", "origin": "org.osbuild.source", "references": list(checksums)}
+
+
+def _locked(
+    request: ComposeRequest,
+    packages: Sequence[Package],
+    sources: Sequence[Package],
+    dates: Mapping[str, int],
+    settings: ComposeSettings,
+) -> Lock:
+    """Return the manifest and the places of ``packages`` and of the files of source packages."""
+    first = read_archives(request.source, settings)[0]
+    binary, source = _ordered(packages), _ordered(sources)
+    places = {checksum: place_of(package.url) for checksum, package in {**binary, **source}.items()}
     suite = first.suite.strip("./").replace("/", "-") or "stable"
+    newest = max(dates.values(), default=0)
     options: dict[str, Any] = {
         "suite": suite,
         "origin": settings.release_name,
         "label": settings.release_name,
-        "architectures": sorted(architecture_of(arch) for arch in request.arches),
-        "packages": places,
+        "architectures": architectures(request.arches),
+        "packages": {checksum: places[checksum] for checksum in binary},
     }
     if first.components:
         options["components"] = list(first.components)
     stage: dict[str, Any] = {"type": "org.osbuild.deb-repository", "options": options}
+    inputs: dict[str, Any] = {}
+    if binary:
+        inputs["packages"] = _files(list(binary))
+    if source:
+        options["sources"] = {checksum: places[checksum] for checksum in source}
+        inputs["sources"] = _files(list(source))
+    if inputs:
+        stage["inputs"] = inputs
     manifest: dict[str, Any] = {"version": "2", "pipelines": [{"name": PIPELINE, "source-epoch": newest}]}
     manifest["pipelines"][0]["stages"] = [stage]
-    if ordered:
-        stage["inputs"] = {
-            "packages": {
-                "type": "org.osbuild.files",
-                "origin": "org.osbuild.source",
-                "references": list(places),
-            }
-        }
-        items = {package.checksum: {"url": package.url} for package in ordered}
+    if places:
+        items = {checksum: {"url": one.url} for checksum, one in {**binary, **source}.items()}
         manifest["sources"] = {"org.osbuild.curl": {"items": items}}
-    locked = tuple(
-        LockedPackage(package.checksum, places[package.checksum], f"{package.name}={package.version}")
-        for package in ordered
-    )
+    locked = [
+        LockedPackage(checksum, places[checksum], f"{one.name}={one.version}", category=category)
+        for category, group in (("binary", binary), ("source", source))
+        for checksum, one in group.items()
+    ]
     components = sorted({place.split("/")[1] for place in places.values()} | set(first.components or ()))
     return Lock(
         "debian",
         manifest,
-        (Tree(PIPELINE, "", "all", locked),),
+        (Tree(PIPELINE, "", "all", tuple(locked)),),
         request.arches,
-        newest,
+        sum(dates.values()),
         newest,
         {"suite": suite, "components": components or ["main"]},
     )

@@ -10,11 +10,12 @@ from pathlib import Path
 from osbuild_core.exports.compose import building
 from osbuild_core.exports.compose.composeinfo import compose_id, write_metadata
 from osbuild_core.exports.compose.configuration import ComposeSettings
-from osbuild_core.exports.compose.debian import architecture_of
+from osbuild_core.exports.compose.debian import architectures
 from osbuild_core.exports.compose.lock import Lock
 from osbuild_core.exports.compose.place import COMPOSE, TREE, Place
 from osbuild_core.exports.compose.repofile import repo_file, sources_file
 from osbuild_core.exports.compose.request import ComposeRequest
+from osbuild_core.exports.compose.rpmpackage import basearch
 from osbuild_core.exports.compose.signing import Signer
 
 Say = Callable[[str], None]
@@ -93,8 +94,9 @@ def _finish_debian(lock: Lock, root: Path, url: str, signer: Signer | None) -> s
         signer.clear(release, release.with_name("InRelease"))
         signer.detached(release, release.with_name("Release.gpg"))
         key = signer.public_key()
-    architectures = [architecture_of(arch) for arch in lock.arches]
-    return sources_file(url, suite, lock.extra["components"], architectures, key)
+    has_sources = any(package.category == "source" for tree in lock.trees for package in tree.packages)
+    components = lock.extra["components"]
+    return sources_file(url, suite, components, architectures(lock.arches), key, sources=has_sources)
 
 
 def _finish_rpm(lock: Lock, root: Path, place: Place, signer: Signer | None) -> str:
@@ -103,4 +105,9 @@ def _finish_rpm(lock: Lock, root: Path, place: Place, signer: Signer | None) -> 
         if signer is not None and repomd.is_file():
             signer.detached(repomd, repomd.with_name("repomd.xml.asc"))
             repomd.with_name("repomd.xml.key").write_text(signer.public_key())
+    for arch in lock.arches:
+        base = root / basearch(arch)
+        if not base.exists():
+            # Where dnf looks on such a machine, as the file says $basearch.
+            base.symlink_to(arch)
     return repo_file(place.name, place.url_of(f"{place.name}/{TREE}"))

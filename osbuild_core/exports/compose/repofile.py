@@ -30,11 +30,19 @@ def _section(name: str, title: str, url: str, enabled: bool) -> str:
 
 
 def sources_file(
-    url: str, suite: str, components: Sequence[str], architectures: Sequence[str], key: str | None
+    url: str,
+    suite: str,
+    components: Sequence[str],
+    architectures: Sequence[str],
+    key: str | None,
+    *,
+    sources: bool = False,
 ) -> str:
-    """Return the ``.sources`` of a Debian compose; ``key`` is armored (None: it is not signed)."""
+    """Return the ``.sources`` of a Debian compose; ``key`` is armored (None: it is not signed). With ``sources`` it
+    has source packages as well."""
+    types = "deb deb-src" if sources else "deb"
     lines = [
-        *("Types: deb", f"URIs: {url}", f"Suites: {suite}", f"Components: {' '.join(components)}"),
+        *(f"Types: {types}", f"URIs: {url}", f"Suites: {suite}", f"Components: {' '.join(components)}"),
         f"Architectures: {' '.join(architectures)}",
     ]
     if key is None:

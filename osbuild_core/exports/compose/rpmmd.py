@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 from osbuild_core.exports.compose.errors import ComposeError
 from osbuild_core.exports.compose.fetch import Fetcher
+from osbuild_core.exports.compose.rpmpackage import basearch
 
 _NS = "{http://linux.duke.edu/metadata/repo}"
 _ALGORITHMS = {"sha": "sha1", "sha1": "sha1", "sha256": "sha256", "sha384": "sha384", "sha512": "sha512"}
@@ -45,8 +46,8 @@ class Repository:
 
 
 def for_arch(address: str, arch: str) -> str:
-    """Return the address with the architecture in the place of ``$arch`` and ``$basearch``."""
-    return address.replace("$basearch", arch).replace("$arch", arch)
+    """Return the address with the architecture in the place of ``$arch``, and what dnf calls it of ``$basearch``."""
+    return address.replace("$basearch", basearch(arch)).replace("$arch", arch)
 
 
 def read_repository(address: str, fetcher: Fetcher) -> Repository:

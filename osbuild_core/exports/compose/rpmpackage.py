@@ -53,6 +53,17 @@ class RpmPackage:
         return is_debug(self.name)
 
 
+_BASES = {
+    **dict.fromkeys(("i386", "i486", "i586", "i686", "athlon"), "i386"),
+    **dict.fromkeys(("armv7hl", "armv7hnl"), "armhfp"),
+}
+
+
+def basearch(arch: str) -> str:
+    """Return what dnf has for ``$basearch`` on a machine of that architecture."""
+    return _BASES.get(arch, arch)
+
+
 def is_debug(name: str) -> bool:
     """Tell whether a package of that name has debugging information."""
     return name.endswith(("-debuginfo", "-debugsource")) or "-debuginfo-" in name

@@ -20,6 +20,9 @@ _PRIMARY = ("/etc/", "/usr/lib/sendmail")
 # A location that is joined to its repository by writing it behind: joining takes long, and there are many.
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~^-]*(?:/[A-Za-z0-9][A-Za-z0-9._+~^-]*)*")
 _WORDS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+~^%-]* [A-Za-z0-9._+~^:%-]+ [A-Za-z0-9_]+")
+_MACHINES = {"i386": "i686", "armhfp": "armv7hl"}
+"""The architectures of machines, for names that dnf has for several."""
+
 Solvable = Any
 
 
@@ -46,7 +49,7 @@ class RpmPool:
         self._solv = solv
         self._pool = solv.Pool()
         self._pool.setdisttype(solv.Pool.DISTTYPE_RPM)
-        self._pool.setarch(arch)
+        self._pool.setarch(_MACHINES.get(arch, arch))
         self._visible: frozenset[str] = frozenset()
         self._repos: list[tuple[Any, Repository, Fetcher, bool]] = []
         self._all_files = False

@@ -17,7 +17,9 @@ Solvable = Any
 Allows = Callable[[RpmPackage], bool]
 
 NATIVE = {
+    "armhfp": ("armv7hl", "armv7hnl"),
     "armv7hl": ("armv7hl", "armv7hnl"),
+    "i386": ("i686", "i586", "i486", "i386"),
     "i686": ("i686", "i586", "i486", "i386"),
     "x86_64": ("x86_64", "amd64", "x86_64_v2"),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from osbuild_core.exports.compose.errors import ComposeError
 from osbuild_core.exports.compose.generate import Place, Result, generate, remove, resolve
 from osbuild_core.exports.compose.request import ComposeRequest
 from osbuild_core.exports.compose.vocabulary import SourceType
+from tests.packages import archives
 from tests.packages.archives import NATIVE
 from tests.packages.keys import Key
 
@@ -71,9 +73,8 @@ def test_a_package_with_what_it_needs(
     assert "is done: 3 packages" in lines[-1]
 
 
-def test_apt_installs_from_it(request_: ComposeRequest, settings: ComposeSettings, tmp_path: Path) -> None:
-    result = make(request_, tmp_path / "target", settings)
-    root = tmp_path / "machine"
+def machine(root: Path, entries: str) -> list[str]:
+    """Make a machine on which nothing is installed and no key is trusted; return the options for its apt."""
     for name in (
         "var/lib/dpkg/info",
         "var/lib/dpkg/updates",
@@ -86,7 +87,7 @@ def test_apt_installs_from_it(request_: ComposeRequest, settings: ComposeSetting
     (root / "var/lib/dpkg/status").touch()
     sources = root / "etc/apt/sources.list.d"
     sources.mkdir(parents=True)
-    (sources / "compose.sources").write_text((tmp_path / "target" / result.result_repofile).read_text())
+    (sources / "compose.sources").write_text(entries)
     options = {
         "Dir": root,
         "Dir::State::status": root / "var/lib/dpkg/status",
@@ -101,12 +102,14 @@ def test_apt_installs_from_it(request_: ComposeRequest, settings: ComposeSetting
         "DPkg::Options::": f"--root={root}",
         "APT::Update::Error-Mode": "any",
     }
-    apt = [
-        "apt-get",
-        "-q",
-        "-y",
-        *(word for name, value in options.items() for word in ("-o", f"{name}={value}")),
-    ]
+    return [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+
+
+def test_apt_installs_from_it(request_: ComposeRequest, settings: ComposeSettings, tmp_path: Path) -> None:
+    result = make(request_, tmp_path / "target", settings)
+    root = tmp_path / "machine"
+    options = machine(root, (tmp_path / "target" / result.result_repofile).read_text())
+    apt = ["apt-get", "-q", "-y", *options]
     for command in (["update"], ["--no-install-recommends", "install", "hello"]):
         done = subprocess.run([*apt, *command], capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -166,7 +169,156 @@ def test_no_deps_takes_what_is_named(
     with pytest.raises(ComposeError) as caught:
         make(replace(alone, flags=frozenset({"no_deps", "check_deps"})), tmp_path / "target", settings, 2)
     assert caught.value.code == "compose.dependencies"
-    assert "hello 1.0 needs greet, words" in caught.value.detail
+    # apt's own words.
+    assert "hello : Depends: greet (>= 1) but it is not installable" in caught.value.detail
+
+
+def test_checked_dependencies_are_those_of_the_compose(
+    request_: ComposeRequest, settings: ComposeSettings, tmp_path: Path
+) -> None:
+    """What apt would choose from the archive does not matter, if something else in the compose will do."""
+    root = tmp_path / "archive"
+    archives.add(root, "client", {"Depends": "first | second"})
+    archives.add(root, "first")
+    archives.add(root, "second", {"Provides": "third", "Conflicts": "first"})
+    archives.add(root, "other", {"Depends": "third"})
+    archives.write(root)
+    own = replace(settings, apt_keyrings={f"file://{root}": None})
+    request = replace(
+        request_,
+        source=f"deb file://{root} stable main",
+        packages=("client", "second", "other"),
+        flags=frozenset({"no_deps", "check_deps"}),
+    )
+    assert len(pool(make(request, tmp_path / "target", own))) == 3
+    with pytest.raises(ComposeError) as caught:
+        make(replace(request, packages=("client", "other")), tmp_path / "target", own, 2)
+    assert "client : Depends: first but it is not installable or" in caught.value.detail
+    whole = replace(request, packages=(), flags=frozenset({"check_deps"}))
+    assert len(pool(make(whole, tmp_path / "target", own, 3))) == 4
+
+
+@pytest.fixture
+def beside(tmp_path: Path) -> Path:
+    """An archive with a newer hello, the words that there are elsewhere, too, and what lost needs."""
+    root = tmp_path / "beside"
+    archives.add(root, "hello", {"Version": "9", "Depends": "greet"})
+    archives.add(root, "words", {"Architecture": "all", "Version": "2:1.5"})
+    archives.add(root, "nothing-has-this", {"Depends": "deeper"})
+    archives.add(root, "deeper")
+    archives.write(root)
+    return root
+
+
+def test_what_is_beside_it_is_not_in_it(
+    request_: ComposeRequest, settings: ComposeSettings, tmp_path: Path, beside: Path
+) -> None:
+    known = {**settings.apt_keyrings, f"file://{beside}": None}
+    own = replace(settings, apt_keyrings=known)
+    checked = replace(
+        request_,
+        packages=("hello", "lost"),
+        lookaside_repos=(f"deb file://{beside} stable main",),
+        flags=frozenset({"check_deps"}),
+    )
+    found = pool(make(checked, tmp_path / "target", own))
+    assert found == [NEEDED[1], *HELLO, f"pool/main/l/lost/lost_1.0_{NATIVE}.deb"]
+    asked = replace(checked, packages=("hello", "words"))
+    assert pool(make(asked, tmp_path / "target", own, 2)) == [*NEEDED, *HELLO]
+    with pytest.raises(ComposeError) as caught:
+        make(replace(checked, lookaside_repos=("deb /nowhere stable main",)), tmp_path / "target", own, 3)
+    assert caught.value.code == "compose.source"
+
+
+def test_archives_have_another_revision_when_one_of_them_has(
+    request_: ComposeRequest, settings: ComposeSettings, tmp_path: Path, beside: Path
+) -> None:
+    other = tmp_path / "other"
+    archives.add(other, "one")
+    archives.write(other)
+    known = {f"file://{root}": None for root in (beside, other)}
+    own = replace(settings, apt_keyrings=known)
+    request = replace(
+        request_, source=f"deb file://{beside} stable main deb file://{other} stable main", packages=("one",)
+    )
+    release = other / "dists/stable/Release"
+
+    def dated(day: str) -> ComposeRequest:
+        text = re.sub("^Date: .*$", f"Date: {day} 00:00:00 UTC", release.read_text(), flags=re.MULTILINE)
+        release.write_text(text)
+        return resolve(request, own)
+
+    # Both are older than the other archive.
+    one, two = dated("Wed, 01 Jan 2020"), dated("Thu, 02 Jan 2020")
+    assert one.koji_event is not None and two.koji_event == one.koji_event + 86400
+    with pytest.raises(ComposeError) as caught:
+        generate(one, Place(tmp_path / "target", 1), own)
+    assert caught.value.retryable
+    assert generate(two, Place(tmp_path / "target", 1), own).packages == 1
+
+
+def test_packages_by_wildcards(request_: ComposeRequest, settings: ComposeSettings, tmp_path: Path) -> None:
+    for number, arches in enumerate([(NATIVE,), (NATIVE, "s390x")], start=1):
+        request = replace(request_, packages=("gre*",), arches=arches)
+        assert pool(make(request, tmp_path / "target", settings, number)) == NEEDED
+    with pytest.raises(ComposeError) as caught:
+        make(replace(request_, packages=("hello", "x*")), tmp_path / "target", settings, 3)
+    assert (caught.value.code, "'x*'" in caught.value.detail) == ("compose.packages", True)
+
+
+def test_source_packages_go_along(
+    request_: ComposeRequest, settings: ComposeSettings, tmp_path: Path
+) -> None:
+    root = tmp_path / "archive"
+    archives.add(root, "libapp1", {"Source": "app (1.5-1)", "Version": "1.5-1+b2", "Depends": "words"})
+    archives.add(root, "words", {"Architecture": "all"})
+    archives.add(root, "other")
+    for name, version in (("app", "1.5-1"), ("words", "1.0"), ("other", "1.0")):
+        archives.add_source(root, name, version)
+    archives.write(root)
+    own = replace(settings, apt_keyrings={f"file://{root}": None})
+    request = replace(
+        request_,
+        source=f"deb file://{root} stable main",
+        packages=("libapp1",),
+        arches=(NATIVE, "source"),
+    )
+    result = make(request, tmp_path / "target", own)
+    tree = result.directory / TREE
+    sources = sorted(path.name for path in tree.glob("pool/main/*/*/*") if path.suffix != ".deb")
+    assert sources == [
+        *("app_1.5-1.debian.tar.xz", "app_1.5-1.dsc", "app_1.5.orig.tar.gz"),
+        *("words_1.0.dsc", "words_1.0.tar.xz"),
+    ]
+    assert len(pool(result)) == 2
+    for path in tree.glob("pool/main/a/app/*"):
+        assert path.stat().st_nlink >= 2, "a link to the store"
+    document = json.loads((result.directory / "compose/metadata/debs.json").read_text())
+    assert {(one["name"], one["version"]) for one in document["sources"]} == {
+        ("app", "1.5-1"),
+        ("words", "1.0"),
+    }
+    text = (tmp_path / "target" / result.result_repofile).read_text()
+    assert "Types: deb deb-src\n" in text and f"Architectures: {NATIVE}\n" in text
+    options = machine(tmp_path / "machine", text)
+    for command in (["update"], ["source", "libapp1"]):
+        done = subprocess.run(
+            ["apt-get", "-q", *options, *command], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "app-1.5/debian/changelog").is_file()
+    with pytest.raises(ComposeError) as caught:
+        make(replace(request, arches=("source",)), tmp_path / "target", own, 2)
+    assert caught.value.code == "compose.request"
+
+
+def test_source_packages_that_the_archive_does_not_have(
+    request_: ComposeRequest, settings: ComposeSettings, tmp_path: Path
+) -> None:
+    with pytest.raises(ComposeError) as caught:
+        make(replace(request_, arches=(NATIVE, "source")), tmp_path / "target", settings)
+    assert caught.value.code == "compose.packages"
+    assert "the source packages cannot be had" in caught.value.detail
 
 
 def test_without_packages_it_is_the_whole_archive(

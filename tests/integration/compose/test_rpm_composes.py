@@ -190,6 +190,21 @@ def test_several_architectures(request_: ComposeRequest, settings: ComposeSettin
     assert of_libbase in by_arch["i686"] and of_libbase not in by_arch["x86_64"]
 
 
+def test_architectures_that_dnf_has_another_name_for(
+    rpms: Path, settings: ComposeSettings, tmp_path: Path
+) -> None:
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    (mirror / "i386").symlink_to(rpms)
+    for number, arch in enumerate(("i686", "i386"), start=1):
+        request = ComposeRequest(
+            SourceType.repo, f"{mirror}/$basearch", packages=("libtext",), arches=(arch,)
+        )
+        result = make(request, tmp_path / "target", settings, number)
+        for tree in (f"{arch}/os", "i386/os"):
+            assert packages(result, tree) == ["libbase-1.0-1.i686", "libtext-2.0-1.i686"]
+
+
 def test_no_deps_takes_what_is_named(
     request_: ComposeRequest, settings: ComposeSettings, tmp_path: Path
 ) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from debian.deb822 import Deb822, Packages, Release
 
+from tests.packages import archives
+
 from . import debs
 from .raw import run_raw
 
@@ -181,3 +183,76 @@ def test_a_file_that_is_no_package(tree: Path, tmp_path: Path) -> None:
     ended = run_raw("deb-repository", tree, options, files={"packages": folder})
     assert ended.status == 1
     assert "not a Debian package" in ended.log
+
+
+def source_package(folder: Path, name: str, signed: bool = False) -> dict[str, str]:
+    """Build a source package into ``folder``, its files under their checksums; return their places."""
+    work = folder.parent / "archive"
+    archives.add_source(work, name)
+    if signed:
+        (dsc,) = work.rglob(f"{name}_1.0.dsc")
+        armor = "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n", "\n-----BEGIN PGP SIGNATURE-----\nx\n"
+        dsc.write_text(armor[0] + dsc.read_text() + armor[1])
+    folder.mkdir(exist_ok=True)
+    places = {}
+    for path in work.rglob(f"{name}_*"):
+        checksum = "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+        places[checksum] = f"pool/main/{name[0]}/{name}/{path.name}"
+        path.rename(folder / checksum)
+    return places
+
+
+def test_apt_takes_source_packages(
+    tree: Path, packages: Path, places: dict[str, str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "input"
+    sources = {**source_package(folder, "hello"), **source_package(folder, "greet", signed=True)}
+    options = {"suite": "test", "packages": places, "sources": sources, "copy_packages": True}
+    ended = run_raw(
+        "deb-repository", tree, options, files={"packages": packages, "sources": folder}, epoch=EPOCH
+    )
+    assert ended.status == 0, ended.log
+    text = lzma.decompress((tree / "dists/test/main/source/Sources.xz").read_bytes()).decode()
+    stanzas = list(Deb822.iter_paragraphs(text, use_apt_pkg=False))
+    assert [(one["Package"], one["Version"], one["Directory"]) for one in stanzas] == [
+        ("greet", "1.0", "pool/main/g/greet"),
+        ("hello", "1.0", "pool/main/h/hello"),
+    ]
+    state = tmp_path / "apt"
+    for name in ("lists/partial", "cache/archives/partial"):
+        (state / name).mkdir(parents=True)
+    (state / "status").touch()
+    (state / "sources.list").write_text(f"deb-src [trusted=yes] file://{tree} test main\n")
+    words = {
+        "Dir::State": state,
+        "Dir::State::status": state / "status",
+        "Dir::Cache": state / "cache",
+        "Dir::Etc::sourcelist": state / "sources.list",
+        "Dir::Etc::sourceparts": "/dev/null",
+        "APT::Sandbox::User": "root",
+        "Debug::NoLocking": "true",
+    }
+    arguments = [word for name, value in words.items() for word in ("-o", f"{name}={value}")]
+    subprocess.run(["apt-get", *arguments, "-q", "update"], check=True, capture_output=True)
+    done = subprocess.run(
+        ["apt-get", *arguments, "-q", "source", "--download-only", "hello", "greet"],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=state,
+    )
+    taken = {path.name for path in state.iterdir() if path.is_file()} - {"status", "sources.list"}
+    assert taken == {f"{name}_1.0.{end}" for name in ("hello", "greet") for end in ("dsc", "tar.xz")}, done
+    for name in taken:
+        place = f"pool/main/{name[0]}/{name.partition('_')[0]}/{name}"
+        assert (state / name).read_bytes() == (tree / place).read_bytes()
+
+
+def test_source_packages_that_are_not_whole(tree: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "input"
+    sources = source_package(folder, "hello")
+    (tar,) = (name for name, place in sources.items() if place.endswith(".tar.xz"))
+    (folder / tar).unlink()
+    ended = run_raw("deb-repository", tree, {"suite": "t", "sources": sources}, files={"sources": folder})
+    assert ended.status == 1
+    assert "its file hello_1.0.tar.xz is not in the input" in ended.log
