@@ -9,10 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from osbuild_core.exports.compose.addresses import EVERYTHING
 from osbuild_core.exports.compose.configuration import ComposeSettings
+from osbuild_core.exports.compose.errors import ComposeError
 from osbuild_core.exports.compose.generate import Place, generate, resolve
 from osbuild_core.exports.compose.request import ComposeRequest
 from osbuild_core.exports.compose.vocabulary import SourceType
+from tests.integration.compose.test_debian_composes import machine
+from tests.modules.stages import debs
+from tests.packages import archives
 
 from . import debian
 
@@ -84,3 +89,57 @@ def test_a_request_gives_the_same_packages(folder: Path, output: Path) -> None:
         locked=result.locked,
     )
     assert again.packages == result.packages
+
+
+@pytest.mark.soak
+def test_its_source_package_goes_along(folder: Path) -> None:
+    settings = ComposeSettings(store=folder / "store", state_dir=folder / "state")
+    request = ComposeRequest(
+        SourceType.repo,
+        "deb bookworm main",
+        packages=("less",),
+        arches=(debs.NATIVE, "source"),
+        flags=frozenset({"no_deps"}),
+    )
+    result = generate(resolve(request, settings), Place(folder / "composes", 4), settings)
+    suite = result.directory / TREE
+    names = {path.name.partition("_")[0] for path in suite.glob("pool/main/l/less/*")}
+    assert names == {"less"}
+    state = folder / "apt-source"
+    options = machine(state, (suite / "odcs-4.sources").read_text())
+    for command in (["update"], ["source", "--download-only", "less"]):
+        subprocess.run(["apt-get", "-q", *options, *command], cwd=state, check=True, capture_output=True)
+    taken = sorted(path.name for path in state.glob("less_*"))
+    assert any(name.endswith(".dsc") for name in taken) and len(taken) >= 3
+    for name in taken:
+        assert (state / name).read_bytes() == (suite / "pool/main/l/less" / name).read_bytes()
+
+
+@pytest.mark.soak
+def test_packages_of_ones_own_on_top_of_the_distribution(folder: Path) -> None:
+    """Only one's own are in the compose; that they can be installed with those of the mirror is checked."""
+    root = folder / "own"
+    archives.add(root, "reader", {"Depends": "less (>= 500)"})
+    archives.add(root, "writer", {"Depends": "less (>= 9999)"})
+    archives.write(root)
+    settings = ComposeSettings(
+        store=folder / "store",
+        state_dir=folder / "state",
+        allowed_sources=EVERYTHING,
+        apt_keyrings={f"file://{root}": None},
+    )
+    request = ComposeRequest(
+        SourceType.repo,
+        f"deb file://{root} stable main",
+        packages=("reader",),
+        arches=(debs.NATIVE,),
+        lookaside_repos=("deb bookworm main",),
+        flags=frozenset({"check_deps"}),
+    )
+    result = generate(resolve(request, settings), Place(folder / "composes", 5), settings)
+    assert [path.name for path in (result.directory / TREE).glob("pool/**/*.deb")] == [
+        f"reader_1.0_{debs.NATIVE}.deb"
+    ]
+    broken = replace(request, packages=("writer",))
+    with pytest.raises(ComposeError, match=r"writer : Depends: less \(>= 9999\) but it is not going"):
+        generate(resolve(broken, settings), Place(folder / "composes", 6), settings)
