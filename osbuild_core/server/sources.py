@@ -8,14 +8,16 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator, Sequence
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
+from osbuild_core.exports.compose.addresses import is_public
 from osbuild_core.exports.compose.request import ComposeRequest
 from osbuild_core.exports.compose.vocabulary import SourceType
 from osbuild_core.server.listen import is_loopback
 from osbuild_core.server.refusal import Refusal
 from osbuild_core.server.settings import ServerSettings
 
+_SUITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~/-]*|\./")
 _COMMIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]*")
 
 
@@ -46,11 +48,9 @@ def _addresses(asked: ComposeRequest) -> Iterator[tuple[str, str]]:
 def _words(words: Sequence[str]) -> Iterator[str]:
     """Yield the addresses among ``words``; an archive of Debian is "deb URL suite component…"."""
     debian = bool(words) and words[0] == "deb"
-    for word in words:
-        if not debian:
-            yield word
-        elif "://" in word or word.startswith("/") or ".." in word.split("/"):
-            # Not a suite such as bookworm/updates.
+    for word in words[1:] if debian else words:
+        # What is left is a suite, such as bookworm/updates, or a component.
+        if not debian or not _SUITE.fullmatch(word) or ".." in word.split("/"):
             yield word
 
 
@@ -74,7 +74,7 @@ def refused(address: str, allowed: Sequence[str] | None) -> str | None:
                 return "is no file of this machine"
         elif not host:
             return "has no host"
-    if ".." in urlsplit(address).path.replace("%2e", ".").replace("%2E", ".").split("/"):
+    if ".." in unquote(urlsplit(address).path).split("/"):
         return "has .. in its path"
     if allowed is not None:
         return (
@@ -101,5 +101,4 @@ def _is_private(host: str) -> bool:
         # Numbers in other spellings, which the C library takes for addresses: 127.1, 0x7f000001, 2130706433.
         last = host.rsplit(".", 1)[-1]
         return last.isdigit() or last.startswith("0x")
-    mapped = getattr(address, "ipv4_mapped", None)
-    return not (mapped or address).is_global
+    return not is_public(address)

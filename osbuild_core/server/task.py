@@ -20,9 +20,13 @@ import threading
 import time
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from osbuild_core.model.errors import OsbuildError, place_text
+
+if TYPE_CHECKING:
+    from osbuild_core.exports.compose.configuration import ComposeSettings
+    from osbuild_core.exports.compose.request import ComposeRequest
 
 
 class Stopped(BaseException):
@@ -133,19 +137,35 @@ def _failed(code: str, detail: str, *, retryable: bool = False) -> dict[str, Any
 
 
 def _compose(task: dict[str, Any], channel: Channel) -> dict[str, Any] | None:
-    from osbuild_core.exports.compose.generate import Place
-    from osbuild_core.exports.compose.journal import note_failure
-    from osbuild_core.exports.compose.request import columns, from_columns
+    from osbuild_core.exports.compose.addresses import is_unlimited
+    from osbuild_core.exports.compose.request import from_columns
 
     generator = importlib.import_module(task["generator"])
     # The worker's own object: reading the settings again would take longer than many a compose.
     settings = pickle.loads(base64.b64decode(task["settings"]))
 
+    request = from_columns(task["request"])
+    if is_unlimited(settings.allowed_sources):
+        return _made(task, channel, generator, request, settings)
+    from osbuild_core.exports.compose.gate import gate
+
+    with gate(request, settings) as environment:
+        # This process does nothing else.
+        os.environ.update(environment)
+        return _made(task, channel, generator, request, settings)
+
+
+def _made(
+    task: dict[str, Any], channel: Channel, generator: Any, request: ComposeRequest, settings: ComposeSettings
+) -> dict[str, Any] | None:
+    from osbuild_core.exports.compose.generate import Place
+    from osbuild_core.exports.compose.journal import note_failure
+    from osbuild_core.exports.compose.request import columns
+
     def log(line: str) -> None:
         channel.say(event="log", data={"text": line})
 
     place = Place(Path(task["target_dir"]), task["id"], task["url"])
-    request = from_columns(task["request"])
     if not task["is_resolved"]:
         try:
             request = generator.resolve(request, settings, log)

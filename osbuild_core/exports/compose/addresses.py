@@ -12,6 +12,43 @@ from osbuild_core.exports.compose.errors import ComposeError
 EVERYTHING = ("http://", "https://", "file:///", "/")
 """For whom may read every file and reach every address anyway."""
 
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_COMPATIBLE = ipaddress.IPv6Network("::/96")
+
+
+def is_public(ip: Address) -> bool:
+    """Tell whether ``ip`` is one of the internet, for one host. IPv6 addresses that have one of IPv4 in them (mapped,
+    6to4, NAT64) are as public as that one."""
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip in _COMPATIBLE or ip.is_site_local:
+            return False
+        inner = ip.ipv4_mapped or ip.sixtofour
+        if inner is None and ip in _NAT64:
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if inner is not None:
+            return is_public(inner)
+    return ip.is_global and not ip.is_multicast
+
+
+def is_unlimited(allowed: tuple[str, ...] | None) -> bool:
+    """Tell whether ``allowed`` has all of http or https."""
+    return allowed is not None and any(prefix in ("http://", "https://") for prefix in allowed)
+
+
+def public_addresses(host: str, port: int | None = None) -> list[str]:
+    """Return the addresses of ``host``. Raises OSError, UnicodeError for one that has none, and NotPublic."""
+    found = socket.getaddrinfo(host, port, proto=socket.IPPROTO_TCP)
+    addresses = list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+    # One that is not is enough: who answers so means harm, and which one is connected to is chance.
+    if not all(is_public(ipaddress.ip_address(one.partition("%")[0])) for one in addresses):
+        raise NotPublic(host)
+    return addresses
+
+
+class NotPublic(Exception):
+    """A host has an address that is not public."""
+
 
 def check_address(address: str, allowed: tuple[str, ...] | None) -> str:
     """Return ``address`` (URL or absolute path) as a URL, if packages may come from there.
@@ -45,7 +82,7 @@ def check_redirect(url: str, allowed: tuple[str, ...] | None) -> None:
     """Raise ComposeError where a server sends us somewhere that a request could not name."""
     if urlsplit(url).scheme not in ("http", "https"):
         raise _refused(url, "a server redirects to it", None)
-    if allowed is not None and any(prefix in ("http://", "https://") for prefix in allowed):
+    if is_unlimited(allowed):
         return
     try:
         check_address(url, allowed)
@@ -80,16 +117,13 @@ def _below(url: str, prefix: str) -> bool:
 
 def _check_public(host: str, address: str) -> None:
     try:
-        found = socket.getaddrinfo(host, None, proto=socket.IPPROTO_TCP)
+        public_addresses(host)
     except (OSError, UnicodeError):
         raise ComposeError(
             f"there is no host {host!r}", code="compose.source", hint="is the address right?", retryable=True
         ) from None
-    for *_, sockaddr in found:
-        ip = ipaddress.ip_address(str(sockaddr[0]).partition("%")[0])
-        mapped = getattr(ip, "ipv4_mapped", None)
-        if not (mapped or ip).is_global or ip.is_multicast:
-            raise _refused(address, "its host is not a public one", "ask whoever runs this to allow it")
+    except NotPublic:
+        raise _refused(address, "its host is not a public one", "ask whoever runs this to allow it") from None
 
 
 def _refused(address: str, reason: str, hint: str | None) -> ComposeError:

@@ -142,7 +142,8 @@ def _check_addresses(selections: Mapping[str, Selection], fetcher: Fetcher) -> N
     """Refuse packages that a repository says are somewhere where a request could not send us."""
     for selection in selections.values():
         for package in (*selection.packages, *selection.debug, *selection.sources):
-            if not package.url.startswith(package.repo):
+            rest = package.url.removeprefix(package.repo)
+            if rest == package.url or "%" in rest or ".." in rest.split("/"):
                 check_address(package.url, fetcher.allowed)
 
 

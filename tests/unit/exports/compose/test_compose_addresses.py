@@ -1,10 +1,11 @@
 import http.server
+import ipaddress
 import threading
 from pathlib import Path
 
 import pytest
 
-from osbuild_core.exports.compose.addresses import EVERYTHING, check_address
+from osbuild_core.exports.compose.addresses import EVERYTHING, check_address, is_public
 from osbuild_core.exports.compose.errors import ComposeError
 from osbuild_core.exports.compose.fetch import Fetcher
 
@@ -142,3 +143,19 @@ def test_small_files_are_small_and_trouble_may_pass(server: str, tmp_path: Path)
     with pytest.raises(ComposeError, match="503") as caught:
         fetcher.read(f"{server}/busy")
     assert caught.value.retryable
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        *(("8.8.8.8", True), ("2001:4860:4860::8888", True), ("64:ff9b::808:808", True)),
+        *(("::ffff:8.8.8.8", True), ("2002:808:808::1", True)),
+        *(("127.0.0.1", False), ("169.254.169.254", False), ("100.64.0.1", False), ("192.0.0.1", False)),
+        *(("0.0.0.0", False), ("224.0.0.1", False), ("255.255.255.255", False), ("240.0.0.1", False)),
+        *(("::1", False), ("::", False), ("::127.0.0.1", False), ("::8.8.8.8", False), ("ff02::1", False)),
+        *(("fe80::1", False), ("fd00:ec2::254", False), ("fec0::1", False), ("2001:db8::1", False)),
+        *(("::ffff:169.254.169.254", False), ("2002:a9fe:a9fe::", False), ("64:ff9b::a9fe:a9fe", False)),
+    ],
+)
+def test_what_is_public(address: str, public: bool):
+    assert is_public(ipaddress.ip_address(address)) is public
