@@ -77,10 +77,21 @@ def _client(
     )
 
 
+class _Printable:
+    """Standard error for a log: repositories have written parts of it."""
+
+    def write(self, text: str) -> None:
+        sys.stderr.write(printable(text))
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
 def _finished(odcs: ODCS, compose: dict[str, Any], timeout: float, watch: bool) -> dict[str, Any]:
     try:
         # What people read goes to standard error: standard output is for the result.
-        return odcs.wait_for_compose(compose["id"], timeout=timeout, watch_logs=watch, output=sys.stderr)
+        output: Any = _Printable()
+        return odcs.wait_for_compose(compose["id"], timeout=timeout, watch_logs=watch, output=output)
     except RuntimeError as error:
         raise OsbuildError(
             str(error), code="compose.timeout", hint=f"go on: osbuild-core compose wait {compose['id']}"

@@ -18,10 +18,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from osbuild_core import __version__
 from osbuild_core.server import build_routes, compose_routes, status_routes
 from osbuild_core.server.metrics import stopwatch
+from osbuild_core.server.openapi import without_validation
 from osbuild_core.server.refusal import Refusal
 from osbuild_core.server.service import Service
 
 log = logging.getLogger("osbuild_core.server")
+METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS", "PUT"})
+"""Those that figures are kept of by name: everyone may send any word."""
 
 
 def application(service: Service) -> FastAPI:
@@ -47,6 +50,12 @@ def application(service: Service) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(Exception, _failed)
     app.add_middleware(Watch, service=service)
+    described = app.openapi
+
+    def description() -> dict[str, Any]:
+        return without_validation(described())
+
+    app.openapi = description  # type: ignore[method-assign]
     return app
 
 
@@ -109,6 +118,9 @@ class Watch:
             nonlocal taken
             message = await receive()
             taken += len(message.get("body", b""))
+            if taken > limit and answered:
+                # It has its answer already, and sends on what nobody reads.
+                return {"type": "http.disconnect"}
             if taken > limit:
                 raise Refusal(413, f"The body is larger than {limit} bytes", {"Connection": "close"})
             return message
@@ -132,7 +144,8 @@ class Watch:
         # The pattern, not the path: everyone may ask for any path.
         route = getattr(scope.get("route"), "path", "none")
         metrics = self._service.metrics
-        metrics.requests.labels(scope["method"] if route != "none" else "none", route, str(status)).inc()
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        metrics.requests.labels(method if route != "none" else "none", route, str(status)).inc()
         metrics.seconds.labels(route).observe(seconds)
         client = scope.get("client")
         log.info(

@@ -12,6 +12,7 @@ import os
 import pickle
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,6 +31,7 @@ LATER = 0.3
 GRACE = 10.0
 """Seconds that a process has for ending by itself."""
 BACKOFF = (1.0, 5.0, 20.0, 60.0)
+LONGEST_REASON = 4000
 
 
 class Assignment:
@@ -43,6 +45,8 @@ class Assignment:
         self._process: asyncio.subprocess.Process | None = None
         self._cancelled_by: str | None = None
         self._events: list[tuple[str, dict[str, Any]]] = []
+        self._flushing = asyncio.Lock()
+        self._kept = lease.since
 
     async def run(self) -> None:
         """Do it. Never raises but for cancellation, with which the work is given back."""
@@ -84,6 +88,7 @@ class Assignment:
         seconds = self._queue.seconds
         while True:
             await asyncio.sleep(seconds / 4)
+            asked = time.monotonic()
             try:
                 if await asyncio.wait_for(self._queue.renew(self._lease), seconds / 2) is not None:
                     return
@@ -93,12 +98,14 @@ class Assignment:
                 # The process ends itself if this goes on.
                 log.warning("cannot reach the database")
                 continue
+            self._kept = asked
             await self._pulse()
             await self._flush()
 
     async def _pulse(self) -> None:
-        # A little less than the lease, which began before this arrives.
-        await self._say({"pulse": self._queue.seconds * 0.9})
+        # A little less than the lease, which began after it was asked for.
+        left = self._queue.seconds * 0.9 - (time.monotonic() - self._kept)
+        await self._say({"pulse": max(0.0, left)})
 
     async def _say(self, message: Mapping[str, Any]) -> None:
         if self._process is None or self._process.stdin is None:
@@ -108,9 +115,11 @@ class Assignment:
             await self._process.stdin.drain()
 
     async def _flush(self) -> None:
-        if self._lease.kind == BUILD and self._events:
-            happened, self._events = self._events, []
-            await builds.noted(self._database, self._lease, happened)
+        # One after the other, so that what happened first is written first, and all before the end.
+        async with self._flushing:
+            if self._lease.kind == BUILD and self._events:
+                happened, self._events = self._events, []
+                await builds.noted(self._database, self._lease, happened)
 
     async def _do(self) -> None:
         if self._lease.kind == COMPOSE:
@@ -178,7 +187,7 @@ class Assignment:
             await finish(session, self._lease)
             row = await session.get(Compose, self._lease.subject_id, with_for_update=True)
             assert row is not None
-            await composes.over(session, row, State.failed, reason[:4000])
+            await composes.over(session, row, State.failed, plain(reason))
 
     async def _resolved(self, columns: Mapping[str, Any]) -> bool:
         """Tell whether the compose is to be made, now that its source is known."""
@@ -209,9 +218,11 @@ class Assignment:
         kind, data = outcome
         await self._flush()
         if kind == "failed":
-            await builds.over(self._database, self._lease, State.failed, str(data["detail"]), None)
+            await builds.over(self._database, self._lease, State.failed, plain(str(data["detail"])), None)
             return
-        why = None if data["success"] else str((data["errors"] or [{"message": "failed"}])[0]["message"])
+        why = None
+        if not data["success"]:
+            why = plain(str((data["errors"] or [{"message": "failed"}])[0]["message"]))
         state = State.done if data["success"] else State.failed
         await builds.over(self._database, self._lease, state, why, data)
 
@@ -285,6 +296,11 @@ class Assignment:
 
     def _backoff(self) -> float:
         return BACKOFF[min(self._lease.attempts, len(BACKOFF)) - 1]
+
+
+def plain(reason: str) -> str:
+    """Return ``reason`` as every database takes it; names of files may have anything in them."""
+    return reason[:LONGEST_REASON].encode(errors="replace").decode().replace("\0", "?")
 
 
 def _columns(row: Compose) -> dict[str, Any]:

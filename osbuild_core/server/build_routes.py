@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import stat
 from collections.abc import AsyncIterator
 from pathlib import Path as FilePath
 from typing import Annotated, Any
@@ -17,7 +18,8 @@ from osbuild_core.server import builds
 from osbuild_core.server.access import Identity
 from osbuild_core.server.compose_routes import LARGEST, Id
 from osbuild_core.server.files import file_response
-from osbuild_core.server.openapi import ERRORS, NEW_BUILD
+from osbuild_core.server.openapi import ACCEPTED, BUILD, BUILDS, ERRORS, NEW_BUILD, answers
+from osbuild_core.server.openapi import FILES as LISTED
 from osbuild_core.server.refusal import Refusal
 from osbuild_core.server.service import Service, document, sender
 from osbuild_core.server.tables import Build
@@ -32,7 +34,8 @@ FILES = 10_000
 async def _mine(request: Request, id: int) -> tuple[Build, Identity]:
     """Return a build that belongs to who asks. Raises Refusal (401, 403, 404)."""
     service = Service.of(request)
-    who = await sender(request, reading=request.method in ("GET", "HEAD"))
+    # Not as one who reads: what a build makes may have secrets in it, and other users of this machine are others.
+    who = await sender(request)
     if who is None:
         raise Refusal(401, "A token is needed", {"WWW-Authenticate": "Bearer"})
     row = await builds.get(service.database, id)
@@ -45,7 +48,7 @@ def _directory(service: Service, id: int) -> FilePath:
     return service.settings.builds / f"build-{id}"
 
 
-@router.post("", responses=ERRORS, openapi_extra=NEW_BUILD, status_code=202)
+@router.post("", responses=answers(BUILD, 202), openapi_extra=NEW_BUILD, status_code=202)
 @router.post("/", responses=ERRORS, openapi_extra=NEW_BUILD, status_code=202, include_in_schema=False)
 async def submit(request: Request) -> JSONResponse:
     """Submit a manifest: ``{"manifest": {…}, "exports": [names]}``. Without exports its last pipelines are built."""
@@ -90,7 +93,7 @@ def _check(service: Service, manifest: dict[str, Any], exports: list[str]) -> No
         raise Refusal(400, error.detail) from None
 
 
-@router.get("", responses=ERRORS)
+@router.get("", responses=answers(BUILDS))
 @router.get("/", responses=ERRORS, include_in_schema=False)
 async def list_builds(
     request: Request,
@@ -99,7 +102,7 @@ async def list_builds(
 ) -> JSONResponse:
     """List the builds of who asks, of everyone for administrators."""
     service = Service.of(request)
-    who = await sender(request, reading=True)
+    who = await sender(request)
     if who is None:
         raise Refusal(401, "A token is needed", {"WWW-Authenticate": "Bearer"})
     owner = None if service.policy.is_admin(who) else who.user
@@ -108,14 +111,14 @@ async def list_builds(
     return JSONResponse({"meta": meta, "items": [builds.build_document(row) for row in rows]})
 
 
-@router.get("/{id}", responses=ERRORS)
+@router.get("/{id}", responses=answers(BUILD))
 async def get_build(request: Request, id: Id) -> JSONResponse:
     """Return a build with its result."""
     row, _ = await _mine(request, id)
     return JSONResponse(builds.build_document(row, result=row.result))
 
 
-@router.delete("/{id}", responses=ERRORS, status_code=202)
+@router.delete("/{id}", responses=answers(ACCEPTED, 202), status_code=202)
 async def cancel(request: Request, id: Id) -> JSONResponse:
     """Cancel a build that is not over."""
     service = Service.of(request)
@@ -170,16 +173,17 @@ async def log(request: Request, id: Id) -> StreamingResponse:
     await _mine(request, id)
     service = Service.of(request)
 
-    async def text() -> AsyncIterator[str]:
+    async def text() -> AsyncIterator[bytes]:
         after = 0
         while found := await builds.events(service.database, id, after):
             after = found[-1].id
-            yield "".join(str(event.data.get("text", "")) for event in found if event.kind == "output")
+            lines = "".join(str(event.data.get("text", "")) for event in found if event.kind == "output")
+            yield lines.encode(errors="replace")
 
     return StreamingResponse(text(), media_type="text/plain; charset=utf-8")
 
 
-@router.get("/{id}/files", responses=ERRORS)
+@router.get("/{id}/files", responses=answers(LISTED))
 async def list_files(request: Request, id: Id) -> JSONResponse:
     """List the files that a build has exported, with their sizes in bytes."""
     await _mine(request, id)
@@ -192,8 +196,14 @@ def _files(directory: FilePath) -> list[dict[str, Any]]:
         folders.sort()
         for name in sorted(names):
             path = FilePath(folder, name)
-            if path.is_file() and not path.is_symlink():
-                found.append({"path": path.relative_to(directory).as_posix(), "size": path.stat().st_size})
+            try:
+                status = path.lstat()
+            except FileNotFoundError:
+                continue
+            if stat.S_ISREG(status.st_mode):
+                # Names are bytes; JSON has text.
+                shown = os.fsencode(path.relative_to(directory)).decode(errors="replace")
+                found.append({"path": shown, "size": status.st_size})
                 if len(found) >= FILES:
                     return found
     return found

@@ -16,7 +16,7 @@ from osbuild_core.exports.compose.vocabulary import SourceType, State
 from osbuild_core.model.errors import place_text
 from osbuild_core.server import composes
 from osbuild_core.server.compose_document import compose_document
-from osbuild_core.server.openapi import ERRORS, NEW_COMPOSE, RENEWAL
+from osbuild_core.server.openapi import ACCEPTED, COMPOSE, COMPOSES, ERRORS, NEW_COMPOSE, RENEWAL, answers
 from osbuild_core.server.refusal import Refusal
 from osbuild_core.server.service import Service, document, reader, sender
 from osbuild_core.server.sources import check_addresses
@@ -51,7 +51,7 @@ def both(path: str) -> tuple[str, ...]:
 
 
 @router.get("", responses=ERRORS, dependencies=[Depends(reader)], include_in_schema=False)
-@router.get("/", responses=ERRORS, dependencies=[Depends(reader)])
+@router.get("/", responses=answers(COMPOSES), dependencies=[Depends(reader)])
 async def list_composes(
     request: Request,
     page: Annotated[int, Query(ge=1, le=1 << 31)] = 1,
@@ -84,6 +84,10 @@ async def list_composes(
 
 
 def _filters(query: Mapping[str, str]) -> list[Any]:
+    for name in TEXTS:
+        if "\0" in query.get(name, ""):
+            # No text in a database has it, and PostgreSQL does not take it.
+            raise Refusal(400, f"{name}: has a character that no text has")
     filters: list[Any] = [getattr(Compose, name) == query[name] for name in TEXTS if name in query]
     for name, names in NUMBERS.items():
         if name not in query:
@@ -115,7 +119,7 @@ def _meta(request: Request, base: str, page: int, per_page: int, total: int) -> 
     }
 
 
-@router.get("/{id}", responses=ERRORS, dependencies=[Depends(reader)])
+@router.get("/{id}", responses=answers(COMPOSE), dependencies=[Depends(reader)])
 @router.get("/{id}/", responses=ERRORS, dependencies=[Depends(reader)], include_in_schema=False)
 async def get_compose(request: Request, id: Id) -> JSONResponse:
     """Return a compose, with ``pungi_config_dump``: what it takes to make the same again."""
@@ -128,7 +132,7 @@ async def get_compose(request: Request, id: Id) -> JSONResponse:
 
 
 @router.post("", responses=ERRORS, openapi_extra=NEW_COMPOSE, include_in_schema=False)
-@router.post("/", responses=ERRORS, openapi_extra=NEW_COMPOSE)
+@router.post("/", responses=answers(COMPOSE), openapi_extra=NEW_COMPOSE)
 async def new_compose(request: Request) -> JSONResponse:
     """Ask for a compose. It waits for a worker; read it until its state is ``done`` or ``failed``."""
     service = Service.of(request)
@@ -146,7 +150,7 @@ async def new_compose(request: Request) -> JSONResponse:
     return JSONResponse(compose_document(row, service.settings, service.base(request)))
 
 
-@router.patch("/{id}", responses=ERRORS, openapi_extra=RENEWAL)
+@router.patch("/{id}", responses=answers(COMPOSE), openapi_extra=RENEWAL)
 @router.patch("/{id}/", responses=ERRORS, openapi_extra=RENEWAL, include_in_schema=False)
 async def renew_compose(request: Request, id: Id) -> JSONResponse:
     """Let a compose live longer. The same id: it does; a new id: a new one is made, with the same content unless
@@ -157,21 +161,20 @@ async def renew_compose(request: Request, id: Id) -> JSONResponse:
         asked = parse_renewal(await document(request, needed=False), service.rules)
     except ComposeError as error:
         raise bad_request(error) from None
-    limits = service.settings.limits
     row = await composes.renew(
         service.database,
         id,
         asked,
         who.user,
-        seconds=limits.seconds_to_live,
-        at_most=limits.queued_per_owner,
+        rules=service.rules,
+        at_most=service.settings.limits.queued_per_owner,
         allow=lambda again: service.policy.request(who, again),
     )
     service.wake()
     return JSONResponse(compose_document(row, service.settings, service.base(request)))
 
 
-@router.delete("/{id}", status_code=202, responses=ERRORS)
+@router.delete("/{id}", status_code=202, responses=answers(ACCEPTED, 202))
 @router.delete("/{id}/", status_code=202, responses=ERRORS, include_in_schema=False)
 async def delete_compose(request: Request, id: Id) -> JSONResponse:
     """Cancel a compose that is not finished; let one that is expire now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -16,7 +17,7 @@ from osbuild_core.exports.compose.lifetime import (
     renewal,
     time_to_expire_when_over,
 )
-from osbuild_core.exports.compose.parsing import NewCompose, Renewal
+from osbuild_core.exports.compose.parsing import NewCompose, Renewal, RequestRules
 from osbuild_core.exports.compose.request import ComposeRequest, columns, from_columns
 from osbuild_core.exports.compose.vocabulary import FLAGS, RESULTS, State, number
 from osbuild_core.server.database import Database, now
@@ -122,7 +123,14 @@ async def counted(database: Database, filters: Sequence[Any]) -> int:
 
 
 async def renew(
-    database: Database, id: int, asked: Renewal, owner: str, *, seconds: int, at_most: int, allow: Any
+    database: Database,
+    id: int,
+    asked: Renewal,
+    owner: str,
+    *,
+    rules: RequestRules,
+    at_most: int,
+    allow: Callable[[ComposeRequest], None],
 ) -> Compose:
     """Extend the compose ``id``, or put a new one like it into the queue; return what serves from now on.
 
@@ -133,6 +141,10 @@ async def renew(
         if row is None or State(row.state) in BUSY:
             raise Refusal(404, f"There is no compose {id} that could be renewed")
         mine = record(row)
+        longest = rules.longest_life(mine.request)
+        seconds = min(rules.seconds_to_live, longest)
+        if asked.seconds_to_live is not None:
+            asked = dataclasses.replace(asked, seconds_to_live=min(asked.seconds_to_live, longest))
         related = await session.scalars(
             select(Compose)
             .where(

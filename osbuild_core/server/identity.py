@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
 
 from osbuild_core.server.access import LOCAL, Identity
 from osbuild_core.server.database import Database
@@ -27,7 +29,7 @@ class Doorkeeper:
         self._providers = Providers(settings.oidc)
 
     async def identify(
-        self, headers: Mapping[str, str], peer: Address | None, mine: Address | None, *, reading: bool
+        self, headers: Headers, peer: Address | None, mine: Address | None, *, reading: bool
     ) -> Identity | None:
         """Return who it is, None for nobody. Raises Refusal (401, 403, 503) for what pretends and is not right.
 
@@ -42,18 +44,27 @@ class Doorkeeper:
             return _certificate(self._settings.certificate, headers, peer)
         return None
 
-    def _local(
-        self, headers: Mapping[str, str], peer: Address | None, mine: Address | None, reading: bool
-    ) -> Identity:
+    def _local(self, headers: Headers, peer: Address | None, mine: Address | None, reading: bool) -> Identity:
         # A page in a browser can make a name of its own lead here; it cannot choose this header.
         host = re.sub(r":[0-9]*$", "", headers.get("host", "")).lower()
         if host not in LOCAL_NAMES and host not in self._settings.hosts:
             raise Refusal(403, "This service is for this machine: use localhost in the address")
+        # Nor this one: which page it is that asks.
+        page = headers.get("origin")
+        if page is not None and not self._is_ours(page):
+            raise Refusal(403, "This service is for this machine, not for pages from elsewhere")
         if reading:
             return LOCAL
         if peer is None or mine is None or not is_own(peer_uid(peer, mine)):
             raise Refusal(403, "This service has no authentication and serves the user who started it")
         return LOCAL
+
+    def _is_ours(self, page: str) -> bool:
+        try:
+            host = urlsplit(page).hostname or ""
+        except ValueError:
+            return False
+        return host in LOCAL_NAMES or host in self._settings.hosts
 
     async def _bearer(self, authorization: str) -> Identity:
         kind, _, token = authorization.partition(" ")
@@ -87,7 +98,7 @@ class Doorkeeper:
         return Identity(who.user, who.groups, frozenset(own))
 
 
-def _certificate(settings: Certificates, headers: Mapping[str, str], peer: Address | None) -> Identity | None:
+def _certificate(settings: Certificates, headers: Headers, peer: Address | None) -> Identity | None:
     """Return whom a proxy has seen; whatever others send in those headers is nothing."""
     if peer is None:
         return None
@@ -97,15 +108,22 @@ def _certificate(settings: Certificates, headers: Mapping[str, str], peer: Addre
         return None
     if not any(address in network for network in settings.trusted_proxies):
         return None
-    if headers.get(settings.verify_header.lower()) != "SUCCESS":
+    # A proxy that adds its header to those of the client, instead of replacing them, vouches for nobody.
+    verified, subjects = headers.getlist(settings.verify_header), headers.getlist(settings.subject_header)
+    if verified != ["SUCCESS"] or len(subjects) != 1:
         return None
-    names = common_names(headers.get(settings.subject_header.lower(), ""))
+    names = common_names(subjects[0])
     if len(names) != 1 or not names[0].isprintable() or len(names[0]) > 200:
         return None
     return Identity(names[0])
 
 
 def common_names(subject: str) -> list[str]:
-    """Return the common names of a subject in the form of RFC 2253, in which commas within a value are escaped."""
+    """Return the common names of a subject in the form of RFC 2253, in which commas within a value are escaped.
+
+    None in one with quotation marks: that is an older form, in which they are not.
+    """
+    if '"' in subject:
+        return []
     parts = [part.strip() for part in _PART.findall(subject)]
     return [part[3:].strip() for part in parts if part.upper().startswith("CN=") and part[3:].strip()]

@@ -16,6 +16,7 @@ from osbuild_core.exports.compose.generate import Place
 from osbuild_core.exports.compose.lifetime import LONGEST_WAIT, is_expired, is_stuck, removal_reason
 from osbuild_core.exports.compose.place import is_latest
 from osbuild_core.exports.compose.vocabulary import SourceType, State
+from osbuild_core.model.errors import OsbuildError
 from osbuild_core.server.composes import FINISHED, over, record
 from osbuild_core.server.database import Database, now
 from osbuild_core.server.queue import COMPOSE
@@ -138,7 +139,11 @@ class Maintenance:
                 free = set(removed) - set(used)
             generator = importlib.import_module(self._settings.composes.generator)
             for id in sorted(free):
-                await asyncio.to_thread(generator.remove, Place(directory, id))
+                try:
+                    await asyncio.to_thread(generator.remove, Place(directory, id))
+                except (OsbuildError, OSError) as error:
+                    # The others are not to wait for this one.
+                    log.warning("cannot remove", extra={"data": {"id": id, "reason": str(error)}})
 
 
 def _directories_of_composes(directory: Path) -> list[int]:

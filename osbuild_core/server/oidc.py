@@ -36,7 +36,11 @@ LEEWAY = 30
 _LONGEST = 1 << 20
 _TIMEOUT = 10
 _PAUSE = 30.0
-"""Seconds before the keys are fetched again because a token names one that is not among them."""
+"""Seconds before the keys are fetched again because a token names one that is not among them, or because the provider
+did not answer."""
+
+_TOO_OLD = 24
+"""Of a provider that is away, keys count for that many times ``keys_seconds``."""
 
 
 class ProviderError(OsbuildError):
@@ -52,6 +56,8 @@ class Provider:
         self.settings = settings
         self._keys: Any = None
         self._fetched = float("-inf")
+        self._failed = float("-inf")
+        self._error: ProviderError | None = None
         self._lock = asyncio.Lock()
 
     async def identified(self, token: str, header: dict[str, Any]) -> Identity | None:
@@ -65,6 +71,8 @@ class Provider:
             return None
         user = claims.get(self.settings.username_claim) or claims.get("sub")
         groups = claims.get(self.settings.groups_claim) or []
+        # A name of a group may have spaces in it; scopes are words of a string (RFC 6749, section 3.3).
+        groups = [groups] if isinstance(groups, str) else groups
         scopes = claims.get("scope") or claims.get("scp") or []
         if not isinstance(user, str) or not user or len(user) > 200 or not user.isprintable():
             return None
@@ -84,16 +92,26 @@ class Provider:
         return dict(decoded.claims)
 
     async def _current(self, kid: Any) -> Any:
+        asked = time.monotonic()
         async with self._lock:
+            if self._error is not None and self._failed >= asked:
+                # Asked for in vain while this one waited.
+                raise self._error
             age = time.monotonic() - self._fetched
             known = self._keys is not None and (kid is None or any(key.kid == kid for key in self._keys.keys))
-            if age > self.settings.keys_seconds or (not known and age > _PAUSE):
+            wanted = age > self.settings.keys_seconds or (not known and age > _PAUSE)
+            # A provider that is away is not waited for again and again, as long as its keys are there.
+            paused = self._keys is not None and time.monotonic() - self._failed < _PAUSE
+            if wanted and not paused:
                 try:
                     self._keys = await asyncio.to_thread(self._fetch)
                     self._fetched = time.monotonic()
-                except ProviderError:
+                    self._failed, self._error = float("-inf"), None
+                except ProviderError as error:
+                    self._failed = time.monotonic()
                     # The keys that were right a moment ago are better than none.
-                    if self._keys is None or age > 24 * self.settings.keys_seconds:
+                    if self._keys is None or age > _TOO_OLD * self.settings.keys_seconds:
+                        self._keys, self._error = None, error
                         raise
             return self._keys
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from osbuild_core.exports.compose.vocabulary import FLAGS, MULTILIB, RESULTS, SourceType
+from osbuild_core.exports.compose.vocabulary import FLAGS, MULTILIB, RESULTS, SourceType, State
 
 _ERROR = {
     "type": "object",
@@ -25,14 +25,36 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         409: "It is over already",
         413: "The body is too large",
         429: "Too much is in the queue",
+        503: "Tokens cannot be checked now",
     }.items()
 }
+
+
+def answers(schema: dict[str, Any], status: int = 200) -> dict[int | str, dict[str, Any]]:
+    """Return the answers of what is answered with ``schema`` when all is right."""
+    content = {"application/json": {"schema": schema}}
+    return {**ERRORS, status: {"description": "Successful Response", "content": content}}
+
+
+def without_validation(description: dict[str, Any]) -> dict[str, Any]:
+    """Return ``description`` without the status that FastAPI answers with to wrong parameters, and we do not."""
+    for operations in description["paths"].values():
+        for operation in operations.values():
+            operation["responses"].pop("422", None)
+    for name in ("HTTPValidationError", "ValidationError"):
+        description.get("components", {}).get("schemas", {}).pop(name, None)
+    return description
+
 
 _TEXT = {"type": "string"}
 _WORD = {"type": "string", "minLength": 1}
 _WORDS = {"anyOf": [{"type": "array", "items": _WORD}, {"type": "string"}]}
 _KEYS = {"anyOf": [{"type": "array", "items": _TEXT}, {"type": "string"}]}
 _SECONDS = {"type": "integer", "minimum": 0}
+_LIFE = {
+    "seconds_to_live": _SECONDS,
+    "seconds-to-live": {"anyOf": [_SECONDS, {"type": "string", "pattern": "^[0-9]{1,12}$"}]},
+}
 
 
 def _choice(table: Any) -> dict[str, Any]:
@@ -72,8 +94,7 @@ NEW_COMPOSE = _body(
         "required": ["source"],
         "properties": {
             "source": _SOURCE,
-            "seconds_to_live": _SECONDS,
-            "seconds-to-live": {"anyOf": [_SECONDS, {"type": "string", "pattern": "^[0-9]{1,12}$"}]},
+            **_LIFE,
             "flags": _choice(FLAGS),
             "results": _choice(RESULTS),
             "arches": _WORDS,
@@ -97,7 +118,7 @@ RENEWAL = _body(
         "properties": {
             "label": _TEXT,
             "sigkeys": _KEYS,
-            "seconds_to_live": _SECONDS,
+            **_LIFE,
             "source": {"type": "object", "properties": {"builds": _WORDS, "modules": _WORDS}},
         },
     },
@@ -112,3 +133,100 @@ NEW_BUILD = _body(
     },
     required=True,
 )
+
+_MAYBE_TEXT = {"type": ["string", "null"]}
+_NUMBER = {"type": "integer", "minimum": 0}
+_MAYBE_NUMBER = {"type": ["integer", "null"], "minimum": 0}
+_TIME = {"type": ["string", "null"], "pattern": "^[0-9-]{10}T[0-9:]{8}Z$"}
+_STATE = {"type": "integer", "minimum": 0, "maximum": max(State)}
+_STATE_NAME = {"type": "string", "enum": list(State.__members__)}
+
+
+def _object(properties: dict[str, Any], *optional: str) -> dict[str, Any]:
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "required": required, "properties": properties}
+
+
+def _named(table: Any) -> dict[str, Any]:
+    return {"type": "array", "items": {"type": "string", "enum": list(table)}, "uniqueItems": True}
+
+
+COMPOSE = _object(
+    {
+        "id": _NUMBER,
+        "owner": _TEXT,
+        "source_type": {"type": "integer", "enum": [int(one) for one in SourceType]},
+        "source": _TEXT,
+        **dict.fromkeys(("koji_event", "koji_task_id"), _MAYBE_NUMBER),
+        # Lists are words with spaces between them.
+        **dict.fromkeys((*_LISTS, "arches", "multilib_arches", "lookaside_repos"), _TEXT),
+        "parent_pungi_compose_ids": _TEXT,
+        "flags": _named(FLAGS),
+        "results": _named(RESULTS),
+        "multilib_method": _NUMBER,
+        **dict.fromkeys(("module_defaults_url", "label", "respin_of", "pungi_compose_id"), _MAYBE_TEXT),
+        **dict.fromkeys(("base_module_br_name", "base_module_br_stream"), _MAYBE_TEXT),
+        **dict.fromkeys(
+            ("base_module_br_stream_version_lte", "base_module_br_stream_version_gte"), _MAYBE_NUMBER
+        ),
+        "compose_type": _TEXT,
+        "target_dir": _TEXT,
+        "state": _STATE,
+        "state_name": _STATE_NAME,
+        **dict.fromkeys(("state_reason", "removed_by"), _MAYBE_TEXT),
+        **dict.fromkeys(
+            ("time_to_expire", "time_submitted", "time_started", "time_done", "time_removed"), _TIME
+        ),
+        **dict.fromkeys(("result_repo", "result_repofile", "toplevel_url"), _TEXT),
+        "pungi_config_dump": _MAYBE_TEXT,
+    },
+    "pungi_config_dump",
+)
+
+COMPOSES = _object(
+    {
+        "meta": _object(
+            {
+                **dict.fromkeys(("page", "pages", "per_page", "total"), _NUMBER),
+                **dict.fromkeys(("first", "last"), _TEXT),
+                **dict.fromkeys(("prev", "next"), _MAYBE_TEXT),
+            }
+        ),
+        "items": {"type": "array", "items": COMPOSE},
+    }
+)
+
+ACCEPTED = _object({"status": {"const": 202}, "message": _TEXT})
+
+ABOUT = _object(
+    {
+        **dict.fromkeys(("version", "auth_backend"), _TEXT),
+        "allowed_clients": _object({"users": {"type": "object"}, "groups": {"type": "object"}}),
+        "raw_config_urls": {"type": "object", "additionalProperties": _object({"url": _TEXT})},
+        "sigkeys": {"type": "array", "items": _TEXT},
+    }
+)
+
+STATUS = _object({"status": _TEXT})
+
+BUILD = _object(
+    {
+        "id": _NUMBER,
+        "owner": _TEXT,
+        "state": _STATE,
+        "state_name": _STATE_NAME,
+        "state_reason": _MAYBE_TEXT,
+        "exports": {"type": "array", "items": _TEXT},
+        **dict.fromkeys(("time_submitted", "time_started", "time_done"), _TIME),
+        "result": {"type": ["object", "null"]},
+    }
+)
+
+BUILDS = _object(
+    {
+        "meta": _object(dict.fromkeys(("page", "pages", "per_page", "total"), _NUMBER)),
+        "items": {"type": "array", "items": BUILD},
+    }
+)
+
+FILES = _object({"files": {"type": "array", "items": _object({"path": _TEXT, "size": _NUMBER})}})

@@ -6,7 +6,8 @@ that first checks that number, so a worker that was thought dead changes nothing
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 
 from sqlalchemy import ColumnElement, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -24,13 +25,14 @@ class LeaseLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to do a piece of work: ``fence`` is its number."""
+    """The right to do a piece of work: ``fence`` is its number. It was asked for at ``since`` (time.monotonic)."""
 
     id: int
     kind: str
     subject_id: int
     fence: int
     attempts: int
+    since: float = field(default_factory=time.monotonic, compare=False)
 
 
 def submitted(kind: str, subject_id: int, owner: str) -> Work:
@@ -63,6 +65,7 @@ class Queue:
 
     async def take(self) -> Lease | None:
         """Return the oldest work that nobody has, or that who had it gave no sign of life for."""
+        asked = time.monotonic()
         clock = self.database.clock()
         free = (
             select(Work.id)
@@ -85,7 +88,7 @@ class Queue:
                 .execution_options(synchronize_session=False)
             )
             row = taken.first()
-        return None if row is None else Lease(*row)
+        return None if row is None else Lease(*row, since=asked)
 
     async def renew(self, lease: Lease) -> str | None:
         """Give a sign of life; return who has cancelled the work, if somebody has. Raises LeaseLost."""

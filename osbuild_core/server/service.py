@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -85,9 +86,16 @@ async def document(request: Request, *, needed: bool) -> Any:
         # A page in a browser may send anything else without asking first.
         raise Refusal(400, "No JSON data submitted: Content-Type has to be application/json")
     try:
-        return json.loads(body, parse_constant=_no_constant)
+        return json.loads(body, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError):
         raise Refusal(400, "Failed to decode the JSON object") from None
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is too large")
+    return value
 
 
 def _no_constant(name: str) -> Any:

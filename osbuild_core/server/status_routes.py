@@ -9,11 +9,12 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Res
 from sqlalchemy import text
 
 from osbuild_core import __version__
+from osbuild_core.resolve.entries import without_credentials
 from osbuild_core.server.compose_routes import OPEN
 from osbuild_core.server.database import HEAD
 from osbuild_core.server.files import file_response
 from osbuild_core.server.metrics import CONTENT_TYPE
-from osbuild_core.server.openapi import ERRORS
+from osbuild_core.server.openapi import ABOUT, ERRORS, STATUS, answers
 from osbuild_core.server.service import Service, reader
 from osbuild_core.server.settings import Access, ServerSettings
 
@@ -23,7 +24,7 @@ _BACKENDS = {"oidc": "openidc", "certificate": "ssl", "token": "token"}
 
 
 @router.get("/api/1/about", dependencies=[Depends(reader)], responses=ERRORS, include_in_schema=False)
-@router.get("/api/1/about/", dependencies=[Depends(reader)], responses=ERRORS)
+@router.get("/api/1/about/", dependencies=[Depends(reader)], responses=answers(ABOUT))
 async def about(request: Request) -> JSONResponse:
     """Tell the version, how to authenticate and who may do what."""
     settings = Service.of(request).settings
@@ -31,7 +32,9 @@ async def about(request: Request) -> JSONResponse:
         "version": __version__,
         "auth_backend": _backend(settings),
         "allowed_clients": _clients(settings.access),
-        "raw_config_urls": {name: {"url": raw.url} for name, raw in settings.composes.raw_configs.items()},
+        "raw_config_urls": {
+            name: {"url": without_credentials(raw.url)} for name, raw in settings.composes.raw_configs.items()
+        },
         "sigkeys": list(settings.composes.sigkeys),
     }
     return JSONResponse(document, headers=OPEN)
@@ -71,7 +74,16 @@ async def health() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/ready", responses={503: {"description": "The database is not there or not ours"}})
+@router.get(
+    "/ready",
+    responses={
+        200: {"content": {"application/json": {"schema": STATUS}}},
+        503: {
+            "description": "The database is not there or not ours",
+            "content": {"application/json": {"schema": STATUS}},
+        },
+    },
+)
 async def ready(request: Request) -> JSONResponse:
     """Tell whether requests can be served: the database answers and has our schema."""
     service = Service.of(request)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import lzma
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -62,8 +61,6 @@ def publish_tree(
         building.link_packages(lambda checksum: _found(checksum, sources), list(_missing(lock, root)), root)
 
     with places.claimed(place) as work:
-        if places.is_complete(place):
-            os.unlink(place.directory / places.COMPOSE_ID)
         made = lay_out(request, lock, place, settings, work, fill)
         if cancelled():
             raise ComposeError("the compose was cancelled", code="compose.cancelled")

@@ -12,6 +12,9 @@ from osbuild_core.exports.compose.request import BUILD_NVR, ComposeRequest, arch
 from osbuild_core.exports.compose.vocabulary import FLAGS, MULTILIB, RESULTS, SourceType
 
 HOUR = 3600
+LONGEST_NAME = 100
+"""Characters of what becomes a part of names of files."""
+MOST_ARCHES = 32
 _LINE = re.compile(r"[A-Za-z0-9 \-/_.:#+?$~^,]*")
 _PACKAGE = re.compile(r"[A-Za-z0-9_*?][A-Za-z0-9_.+~^:=*?()/-]*")
 _ARCH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,31}")
@@ -50,6 +53,12 @@ class RequestRules:
     base_modules: tuple[str, ...] = ("platform",)
     longest_list: int = 10_000
     longest_text: int = 100_000
+
+    def longest_life(self, request: ComposeRequest) -> int:
+        """Return for how many seconds a compose of ``request`` may live from when it is asked for or renewed."""
+        if request.source_type is SourceType.raw_config:
+            return self.raw_config_ttl.get(request.source.partition("#")[0], self.max_seconds_to_live)
+        return self.max_seconds_to_live
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +183,8 @@ def parse_request(document: Any, rules: RequestRules | None = None) -> NewCompos
     # Those of another compose are its own unless told.
     arches = top.words("arches", _ARCH) or (() if kind is SourceType.pungi_compose else rules.arches)
     multilib_arches = top.words("multilib_arches", _ARCH)
+    if len(arches) > MOST_ARCHES or len(multilib_arches) > MOST_ARCHES:
+        refuse(f"more than {MOST_ARCHES} architectures", "arches")
     request = ComposeRequest(
         source_type=kind,
         source=" ".join(source.split()),
@@ -220,7 +231,10 @@ def parse_renewal(document: Any, rules: RequestRules | None = None) -> Renewal:
     fields = _Fields(given, _SOURCE, rules, "source")
     asked = _asked_seconds(top)
     return Renewal(
-        seconds_to_live=None if asked is None else min(asked, rules.max_seconds_to_live),
+        # What the one that is renewed may have is known to who has it.
+        seconds_to_live=None
+        if asked is None
+        else min(asked, max(rules.max_seconds_to_live, *rules.raw_config_ttl.values(), 0)),
         label=top.text("label"),
         sigkeys=top.words("sigkeys") if "sigkeys" in document else None,
         builds=fields.words("builds", BUILD_NVR) or None,
@@ -284,7 +298,7 @@ def _lookaside(top: _Fields) -> tuple[str, ...]:
 
 def _compose_type(top: _Fields) -> str:
     value = top.text("compose_type")
-    if value is not None and not _WORD.fullmatch(value):
+    if value is not None and (len(value) > LONGEST_NAME or not _WORD.fullmatch(value)):
         # It becomes the name of a directory.
         refuse(f"{value[:60]!r} is no compose type", "compose_type")
     return value or "test"
@@ -302,8 +316,5 @@ def _asked_seconds(top: _Fields) -> int | None:
 
 
 def _seconds_to_live(top: _Fields, rules: RequestRules, request: ComposeRequest) -> int:
-    longest = rules.max_seconds_to_live
-    if request.source_type is SourceType.raw_config:
-        longest = rules.raw_config_ttl.get(request.source.partition("#")[0], longest)
     asked = _asked_seconds(top)
-    return min(rules.seconds_to_live if asked is None else asked, longest)
+    return min(rules.seconds_to_live if asked is None else asked, rules.longest_life(request))

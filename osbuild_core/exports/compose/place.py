@@ -64,6 +64,9 @@ def claimed(place: Place) -> Iterator[Path]:
             raise ComposeError(
                 f"another process is making {place.name}", code="compose.place", retryable=True
             )
+        # First, as where it is, everything is.
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(place.directory / COMPOSE_ID)
         for entry in [*place.directory.glob(f"{_WORK}*"), place.directory / COMPOSE]:
             shutil.rmtree(entry, ignore_errors=True)
         work = Path(tempfile.mkdtemp(prefix=_WORK, dir=place.directory))

@@ -54,12 +54,13 @@ def exact_source(request: ComposeRequest, settings: ComposeSettings) -> str:
 def lock(request: ComposeRequest, settings: ComposeSettings, say: Callable[[str], None]) -> Lock:
     """Resolve the template of a request. Raises ComposeError, ResolveError."""
     from osbuild_core.resolve import ResolveSettings, resolve
+    from osbuild_core.resolve.entries import without_credentials
 
     _, config, commit = configured(request, settings)
     with tempfile.TemporaryDirectory(prefix="compose-git-") as folder:
         tree = Path(folder) / "tree"
         _check_out(config.url, commit, tree)
-        say(f"resolving {config.template} of {config.url} at {commit}")
+        say(f"resolving {config.template} of {without_credentials(config.url)} at {commit}")
         options = ResolveSettings(root=tree)
         if settings.state_dir is not None:
             options = dataclasses.replace(options, state_dir=settings.state_dir / "apt")

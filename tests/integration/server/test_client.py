@@ -138,3 +138,17 @@ def test_the_status_of_the_command_line(served: Service) -> None:
     assert "cannot be reached" in run(served, "list", status=1, OSBUILD_CORE_SERVER="http://127.0.0.1:9/")
     assert "no address" in run(served, "list", status=1, OSBUILD_CORE_SERVER="localhost")
     run(served, "create", "nope", "x", status=2)
+
+
+def test_a_log_does_not_reach_the_terminal_as_it_is(served: Service) -> None:
+    """Names of packages are from elsewhere, and so is what is in logs."""
+    done = served.wait(served.create("escapes")["id"])
+    log = served.data / "composes" / f"odcs-{done['id']}" / "pungi-stderr.log"
+    log.write_text("one\x1b]0;title\x07\ntwo\x9b2J\n")
+    shown = subprocess.run(
+        [str(PROGRAM), "compose", "--server", served.url, "wait", str(done["id"]), "--watch"],
+        capture_output=True,
+        text=True,
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "one\ufffd]0;title\ufffd\ntwo\ufffd2J\n" in shown.stderr

@@ -286,10 +286,32 @@ def test_keys_that_a_provider_adds_later(guarded: Guarded, tmp_path: Path) -> No
             issuer.broken = False
             assert other.ask(issuer.token()).status_code == 200
             issuer.published.append(issuer.later)
+            # A group is a name, a string of several words too.
+            words = issuer.token(preferred_username="x", groups="no admins")
+            assert other.ask(words).status_code == 403
+            assert other.ask(issuer.token(preferred_username="x", groups="admins")).status_code == 200
             token = issuer.token(key=issuer.later, kid="later", algorithm="ES256")
             assert other.ask(token).status_code == 200
             # Static tokens are not asked for here.
             assert other.ask(guarded.tokens["alice"]).status_code == 401
+
+
+def test_a_provider_that_is_away_is_not_waited_for_each_time(tmp_path: Path) -> None:
+    with issuers.running() as issuer:
+        settings = {
+            "authentication": ["oidc"],
+            "oidc": [{"issuer": issuer.url, "audience": "osbuild-core", "keys_seconds": 0.5}],
+            "access": ACCESS,
+        }
+        with service(tmp_path, settings, "--no-worker") as running:
+            other = Guarded(running, issuer, {})
+            assert other.ask(issuer.token()).status_code == 200
+            issuer.broken = True
+            time.sleep(0.6)
+            asked = len(issuer.asked)
+            for _ in range(5):
+                assert other.ask(issuer.token()).status_code == 200, "its keys are there"
+            assert len(issuer.asked) == asked + 1
 
 
 def test_certificates_count_from_the_proxy_only(guarded: Guarded) -> None:
@@ -297,13 +319,17 @@ def test_certificates_count_from_the_proxy_only(guarded: Guarded) -> None:
     assert guarded.call("POST", "/api/1/composes/", None, {}, **headers).status_code == 401
     body = {"source": {"type": "repo", "source": "http://packages.test/x"}}
 
-    def through_proxy(**changes: str) -> int:
+    def through_proxy(twice: tuple[str, str] | None = None, **changes: str) -> int:
         import http.client
 
         where = guarded.service.url.removeprefix("http://").split(":")
         connection = http.client.HTTPConnection(where[0], int(where[1]), source_address=("127.0.0.2", 0))
         sent = {**headers, "Content-Type": "application/json", **changes}
-        connection.request("POST", "/api/1/composes/", json.dumps(body), sent)
+        data = json.dumps(body).encode()
+        connection.putrequest("POST", "/api/1/composes/")
+        for name, value in (*sent.items(), *([twice] if twice else []), ("Content-Length", str(len(data)))):
+            connection.putheader(name, value)
+        connection.endheaders(data)
         try:
             return connection.getresponse().status
         finally:
@@ -312,8 +338,15 @@ def test_certificates_count_from_the_proxy_only(guarded: Guarded) -> None:
     assert through_proxy() == 200
     assert through_proxy(**{"X-SSL-Client-Verify": "FAILED"}) == 401
     assert through_proxy(**{"X-SSL-Client-S-DN": "CN=nobody"}) == 403
-    for subject in ("O=x", "CN=cert,CN=alice", r"O=x\,CN=cert", "CN=", "CN=" + "a" * 500):
+    for subject in (
+        *("O=x", "CN=cert,CN=alice", r"O=x\,CN=cert", "CN=", "CN=" + "a" * 500, 'O="x,CN=cert,y"'),
+        # What an older form has.
+        "/O=x/CN=cert",
+    ):
         assert through_proxy(**{"X-SSL-Client-S-DN": subject}) == 401, subject
+    # A proxy that adds its own behind what the client has sent.
+    for name, value in (("X-SSL-Client-S-DN", "CN=alice"), ("X-SSL-Client-Verify", "FAILED")):
+        assert through_proxy(twice=(name, value)) == 401, name
 
 
 ADDRESSES = [
@@ -464,6 +497,16 @@ def test_without_authentication_it_serves_its_own_user(running: Service) -> None
     assert sent.stdout == "403"
     read = subprocess.run([*command, address], capture_output=True, text=True, cwd="/")
     assert read.stdout == "200"
+    # What builds make may have in it what others of the machine must not read.
+    for path in (
+        "/builds",
+        "/builds/1",
+        "/builds/1/files/tree/etc/shadow",
+        "/builds/1/log",
+        "/builds/1/events",
+    ):
+        read = subprocess.run([*command, running.url + path], capture_output=True, text=True, cwd="/")
+        assert read.stdout == "403", path
     assert running.get("/api/1/composes/?per_page=1").json()["meta"]["total"] == before
 
 

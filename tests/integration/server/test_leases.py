@@ -1,0 +1,122 @@
+"""What a worker does at the edges of its lease, and what cleaning does with what cannot be removed."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from osbuild_core.exports.compose.parsing import NewCompose
+from osbuild_core.exports.compose.request import ComposeRequest
+from osbuild_core.exports.compose.vocabulary import SourceType, State
+from osbuild_core.server import builds, composes
+from osbuild_core.server.assignment import Assignment
+from osbuild_core.server.database import Database, now
+from osbuild_core.server.maintenance import Maintenance
+from osbuild_core.server.queue import Queue
+from osbuild_core.server.settings import ServerSettings
+from osbuild_core.server.tables import BuildEvent, Compose, Work
+from tests.integration.server.running import GENERATOR
+
+Test = Callable[[ServerSettings, Database, Queue], Awaitable[None]]
+
+
+@asynccontextmanager
+async def made(data: Path, **more: Any) -> AsyncIterator[tuple[ServerSettings, Database, Queue]]:
+    settings = ServerSettings(data=data, composes={"generator": GENERATOR}, **more)  # type: ignore[arg-type]
+    database = Database(settings.database_url)
+    try:
+        await database.migrate()
+        yield settings, database, Queue(database, "here", 30.0)
+    finally:
+        await database.close()
+
+
+def test_a_process_ends_when_the_lease_does_however_late_that_is_heard(tmp_path: Path) -> None:
+    """The answer of the database may have taken longer than the lease: the time counts from the question on."""
+
+    async def run() -> None:
+        async with made(tmp_path) as (settings, database, queue):
+            request = ComposeRequest(SourceType.repo, "http://packages.test/slow-20")
+            await composes.create(database, NewCompose(request, 600), "alice", at_most=10)
+            lease = await queue.take()
+            assert lease is not None
+            late = dataclasses.replace(lease, since=lease.since - 60)
+            begun = time.monotonic()
+            await Assignment(settings, queue, late).run()
+            assert time.monotonic() - begun < 15
+            async with database.reading() as session:
+                work = (await session.scalars(select(Work))).one()
+            assert (work.lease_holder, work.attempts) == (None, 1)
+            assert not (tmp_path / "made").exists()
+
+    asyncio.run(run())
+
+
+def test_what_happened_is_written_before_the_end(tmp_path: Path) -> None:
+    """Signs of life write it down, too: whoever comes second waits, or the end would be first."""
+
+    async def run() -> None:
+        async with made(tmp_path) as (settings, database, queue):
+            await builds.submit(database, {}, [], "builder", at_most=10)
+            lease = await queue.take()
+            assert lease is not None
+            assignment = Assignment(settings, queue, lease)
+            assignment._events.append(("output", {"text": "last words"}))
+            async with database.writing():
+                # SQLite has one writer: the first one cannot write now.
+                first = asyncio.create_task(assignment._flush())
+                await asyncio.sleep(0.2)
+                second = asyncio.create_task(assignment._flush())
+                await asyncio.sleep(0.2)
+                assert not second.done()
+            await second
+            assert first.done()
+            await builds.over(database, lease, State.failed, "over", None)
+            async with database.reading() as session:
+                kinds = [event.kind for event in await session.scalars(select(BuildEvent))]
+            assert kinds == ["output", "end"]
+
+    asyncio.run(run())
+
+
+def test_one_that_cannot_be_removed_does_not_keep_the_others(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with made(tmp_path) as (settings, database, _):
+            real = settings.model_copy(
+                update={
+                    "composes": settings.composes.model_copy(
+                        update={"generator": "osbuild_core.exports.compose.generate"}
+                    )
+                }
+            )
+            at = now() - timedelta(days=1)
+            async with database.writing() as session:
+                for _ in range(2):
+                    values = composes.row_values(ComposeRequest(SourceType.repo, "http://packages.test/x"))
+                    session.add(
+                        Compose(
+                            **values,
+                            owner="alice",
+                            state=int(State.removed),
+                            time_submitted=at,
+                            time_to_expire=at,
+                        )
+                    )
+            # Somebody has moved it to another disk.
+            (tmp_path / "other").mkdir()
+            (tmp_path / "composes").mkdir()
+            (tmp_path / "composes" / "odcs-1").symlink_to(tmp_path / "other")
+            (tmp_path / "composes" / "odcs-2").mkdir()
+            await Maintenance(real, database).run()
+            assert not (tmp_path / "composes" / "odcs-2").exists()
+            assert (tmp_path / "other").is_dir()
+
+    asyncio.run(run())
