@@ -252,7 +252,7 @@ class Session(Context):
                 code="sandbox.not-root",
                 hint="inspect, plan, resolve and downloads work for every user",
             )
-        if not is_real_root():
+        if not (is_real_root() or self.settings.user_namespace):
             raise SandboxError(
                 "only root of the machine can build and export, and this is root of a user namespace:"
                 " device nodes and overlay layers need more",

@@ -42,6 +42,7 @@ class Settings(NamedTuple):
     ``file:///shared/cache``; ``remote_cache_read_only`` puts nothing there. ``fence`` is ``FILE:TOKEN``, see
     :mod:`osbuild_core.engine.fence`. ``host`` is the fingerprint of the machine that planned the build, where that
     is another one: keys say that host, and what runs on this one's own ``/usr`` is refused if they differ.
+    ``user_namespace`` builds as root of a user namespace, too, where stages that need devices fail.
     """
 
     store: Path = Path(".osbuild")
@@ -59,3 +60,4 @@ class Settings(NamedTuple):
     remote_cache_read_only: bool = False
     fence: str | None = None
     host: str | None = None
+    user_namespace: bool = False

@@ -12,13 +12,17 @@ import os
 import pickle
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from osbuild_core.exports.compose.errors import ComposeError
 from osbuild_core.exports.compose.request import ComposeRequest, from_columns
+from osbuild_core.exports.compose.signing import Signer
 from osbuild_core.exports.compose.vocabulary import SourceType, State
-from osbuild_core.server import builds, composes, reuse
+from osbuild_core.server import builds, composes, confinement, reuse
 from osbuild_core.server.compose_document import target_url
 from osbuild_core.server.queue import BUILD, COMPOSE, Lease, LeaseLost, Queue, finish
 from osbuild_core.server.settings import ServerSettings
@@ -137,6 +141,11 @@ class Assignment:
             await self._compose_failed(f"Given up: {self._lease.attempts - 1} workers have ended while at it")
             return
         request = composes.record(row).request
+        settings, confine = self._settings.compose_settings(), None
+        if confinement.is_wanted(self._settings, request, row.owner):
+            confine = self._settings.composes.first_id
+            directory = Path(self._target_dir(request)) / f"odcs-{row.id}"
+            settings = await asyncio.to_thread(confinement.prepared, self._settings, settings, directory)
         task = ComposeTask(
             kind=COMPOSE,
             id=row.id,
@@ -146,7 +155,9 @@ class Assignment:
             is_resolved=row.locked is not None,
             target_dir=str(self._target_dir(request)),
             url=target_url(self._settings, self._url(), request.target_dir) or None,
-            settings=base64.b64encode(pickle.dumps(self._settings.compose_settings())).decode(),
+            settings=base64.b64encode(pickle.dumps(settings)).decode(),
+            confine=confine,
+            signs=confine is not None and self._settings.composes.signing_key is not None,
         )
         await self._start(task)
         outcome = await self._outcome()
@@ -250,6 +261,7 @@ class Assignment:
             "osbuild_core.server.task",
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
+            env=confinement.environment(),
             start_new_session=True,
             limit=LONGEST,
         )
@@ -266,6 +278,8 @@ class Assignment:
                 if not await self._resolved(message["resolved"]):
                     return None
                 await self._say({"go": True})
+            elif "sign" in message:
+                await self._say(await asyncio.to_thread(self._sign, message["sign"], message["text"]))
             elif "event" in message:
                 self._events.append((message["event"], message["data"]))
                 if len(self._events) >= 200:
@@ -277,6 +291,23 @@ class Assignment:
         status = await process.wait()
         detail = f"the process that made it ended with status {status}"
         return "failed", {"code": "crashed", "detail": detail, "retryable": True}
+
+    def _sign(self, how: str, text: str) -> dict[str, Any]:
+        """Sign for a process that is not to have the key."""
+        mine = self._settings.composes
+        try:
+            if mine.signing_key is None:
+                raise ComposeError("there is no key", code="compose.sign")
+            signer = Signer(mine.signing_key, mine.gnupg_home)
+            if how == "key":
+                return {"signed": signer.public_key()}
+            with tempfile.TemporaryDirectory(prefix="compose-sign-") as folder:
+                source, target = Path(folder, "text"), Path(folder, "signed")
+                source.write_text(text)
+                (signer.clear if how == "clear" else signer.detached)(source, target)
+                return {"signed": target.read_text()}
+        except (ComposeError, OSError) as error:
+            return {"signed": None, "reason": str(error)}
 
     async def _kill(self) -> None:
         process, self._process = self._process, None

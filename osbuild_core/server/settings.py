@@ -163,7 +163,8 @@ class Raw(Part):
 
 class Composes(Part):
     """Where packages come from. ``allowed_sources`` are prefixes of addresses and paths; None: any address that
-    is not private, and no path."""
+    is not private, and no path. ``confine``: composes are made in a user namespace (None: those of who is not
+    trusted), whose root is the user ``first_id`` of the machine."""
 
     tags: dict[str, Tag] = {}
     content_sets: dict[str, PulpSet] = {}
@@ -177,6 +178,8 @@ class Composes(Part):
     allowed_sources: list[str] | None = None
     apt_keyrings: dict[str, Path] = {}
     generator: str = "osbuild_core.exports.compose.generate"
+    confine: bool | None = None
+    first_id: int = Field(default=2_000_000_000, ge=65536, lt=(1 << 32) - 65537)
 
 
 class Queue(Part):

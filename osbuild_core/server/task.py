@@ -9,6 +9,7 @@ that is busy still gives signs of life.
 from __future__ import annotations
 
 import base64
+import dataclasses
 import importlib
 import json
 import os
@@ -41,15 +42,29 @@ class Channel:
         self._outgoing = outgoing
         self._lock = threading.Lock()
         self._go: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._signed: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._deadline = float("inf")
         self.stopped = threading.Event()
 
     def task(self) -> dict[str, Any]:
-        """Return the task, and listen from then on."""
+        """Return the task."""
         task: dict[str, Any] = json.loads(self._incoming.readline())
+        return task
+
+    def listen(self) -> None:
+        """Listen from now on."""
         threading.Thread(target=self._listen, daemon=True).start()
         threading.Thread(target=self._watch, daemon=True).start()
-        return task
+
+    def signed(self, how: str, text: str) -> str:
+        """Return what the worker makes of ``text``. Raises ComposeError ``compose.sign``."""
+        from osbuild_core.exports.compose.errors import ComposeError
+
+        self.say(sign=how, text=text)
+        answer = self._signed.get()
+        if answer["signed"] is None:
+            raise ComposeError(str(answer["reason"]), code="compose.sign")
+        return str(answer["signed"])
 
     def say(self, **message: Any) -> None:
         with self._lock:
@@ -72,6 +87,8 @@ class Channel:
                 self._deadline = time.monotonic() + float(message["pulse"])
             elif "go" in message:
                 self._go.put(bool(message["go"]))
+            elif "signed" in message:
+                self._signed.put(message)
         _end()
 
     def _watch(self) -> None:
@@ -79,6 +96,25 @@ class Channel:
             time.sleep(min(0.5, max(0.01, self._deadline - time.monotonic())))
         # Another worker may have begun the same by now.
         _end()
+
+
+class WorkersSigner:
+    """Has the worker sign, which has the key."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def clear(self, source: Path, target: Path) -> None:
+        """Write ``source`` with a signature around it to ``target``. Raises ComposeError ``compose.sign``."""
+        target.write_text(self._channel.signed("clear", source.read_text()))
+
+    def detached(self, source: Path, target: Path) -> None:
+        """Write the armored signature of ``source`` to ``target``. Raises ComposeError ``compose.sign``."""
+        target.write_text(self._channel.signed("detached", source.read_text()))
+
+    def public_key(self) -> str:
+        """Return the armored public key. Raises ComposeError ``compose.sign``."""
+        return self._channel.signed("key", "")
 
 
 def _end() -> None:
@@ -101,7 +137,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, stop)
     task = channel.task()
     try:
-        outcome = _outcome(task, channel)
+        outcome = _outcome(task, channel) if (refused := _confined(task)) is None else refused
     except Stopped:
         outcome = _failed("cancelled", "cancelled")
     # From here on the worker knows, and may be quicker than we are.
@@ -111,8 +147,28 @@ def main() -> int:
     return 0
 
 
+def _confined(task: dict[str, Any]) -> dict[str, Any] | None:
+    """Enter a user namespace if the task says so, before there are threads; return what to say if that fails."""
+    if task.get("confine") is None:
+        return None
+    from osbuild_core.server.confinement import ConfinementError, enter
+
+    settings = pickle.loads(base64.b64decode(task["settings"]))
+    here = Path(task["target_dir"])
+    needed = {"the program": Path(__file__).parent, "the directory of composes": here}
+    needed |= {"the store": settings.store, "the directory of indexes": settings.state_dir}
+    try:
+        enter(task["confine"], settings.store.parent / "home", needed)
+    except ConfinementError as error:
+        return _failed(error.code, f"{error.detail} ({error.hint})")
+    # That was forgotten with the change of users.
+    _die_with_parent()
+    return None
+
+
 def _outcome(task: dict[str, Any], channel: Channel) -> dict[str, Any] | None:
     """Do the task; return what to say of it, None where there is nothing to say."""
+    channel.listen()
     try:
         if task["kind"] == "compose":
             return _compose(task, channel)
@@ -144,6 +200,8 @@ def _compose(task: dict[str, Any], channel: Channel) -> dict[str, Any] | None:
     # The worker's own object: reading the settings again would take longer than many a compose.
     settings = pickle.loads(base64.b64decode(task["settings"]))
 
+    if task["signs"]:
+        settings = dataclasses.replace(settings, signer=WorkersSigner(channel))
     request = from_columns(task["request"])
     if is_unlimited(settings.allowed_sources):
         return _made(task, channel, generator, request, settings)

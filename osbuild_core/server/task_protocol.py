@@ -2,7 +2,8 @@
 
 To the process: first the task, then ``{"go": true}`` after ``resolved``, and ``{"pulse": seconds}`` as long as the
 worker holds the lease. From it: ``{"resolved": columns}``, ``{"event": kind, "data": …}``, and at the end
-``{"done": …}`` or ``{"failed": …}``.
+``{"done": …}`` or ``{"failed": …}``. One that is confined has no keys: ``{"sign": "clear", "text": …}`` (or
+``detached``, ``key``) is answered with ``{"signed": text}``, None where that failed, with the ``reason``.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import Any, TypedDict
 
 class ComposeTask(TypedDict):
     """``request`` are the columns of a request, ``locked`` what an older compose of the same had, ``settings`` the
-    pickled ``ComposeSettings``."""
+    pickled ``ComposeSettings``. ``confine`` is the user of the machine that the process is to become in a user
+    namespace; the worker ``signs`` for it then."""
 
     kind: str
     id: int
@@ -23,6 +25,8 @@ class ComposeTask(TypedDict):
     target_dir: str
     url: str | None
     settings: str
+    confine: int | None
+    signs: bool
 
 
 class BuildTask(TypedDict):

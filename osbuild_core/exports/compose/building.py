@@ -36,6 +36,7 @@ def opened(
     from osbuild_core.engine.settings import Settings
 
     options: dict[str, Any] = {"jobs": settings.jobs} if settings.jobs else {}
+    options["user_namespace"] = settings.user_namespace
     engine = Settings(store=settings.store, library=settings.library, **options)
     with Session(engine, lambda event: _show(event, say)) as session, _watched(session, cancelled):
         yield session

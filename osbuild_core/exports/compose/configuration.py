@@ -5,6 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
+
+
+class Signs(Protocol):
+    """Signs files, as :class:`~osbuild_core.exports.compose.signing.Signer` does."""
+
+    def clear(self, source: Path, target: Path) -> None: ...
+
+    def detached(self, source: Path, target: Path) -> None: ...
+
+    def public_key(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +61,8 @@ class ComposeSettings:
     ``allowed_sources`` are prefixes of URLs and paths from which packages may come (None: every address that is
     not private, and no path). ``apt_keyrings`` maps prefixes of archive addresses to keyrings; an archive without
     one has to be signed by a key that the machine trusts, one with None need not be signed. ``state_dir`` keeps
-    indexes of package archives.
+    indexes of package archives. With ``user_namespace`` the engine works for root of one, too. ``signer`` signs in
+    the place of ``signing_key``.
     """
 
     store: Path = Path(".osbuild")
@@ -68,3 +80,5 @@ class ComposeSettings:
     release_name: str = "odcs"
     release_version: str = "1"
     state_dir: Path | None = None
+    user_namespace: bool = False
+    signer: Signs | None = None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from osbuild_core.exports.compose import building
 from osbuild_core.exports.compose.composeinfo import compose_id, write_metadata
-from osbuild_core.exports.compose.configuration import ComposeSettings
+from osbuild_core.exports.compose.configuration import ComposeSettings, Signs
 from osbuild_core.exports.compose.debian import architectures
 from osbuild_core.exports.compose.lock import Lock
 from osbuild_core.exports.compose.place import COMPOSE, TREE, Place
@@ -40,7 +40,9 @@ def lay_out(
     """Make ``work/compose``. Raises ComposeError."""
     root = work / (COMPOSE if lock.kind == "image" else TREE)
     root.mkdir(parents=True)
-    signer = Signer(settings.signing_key, settings.gnupg_home) if settings.signing_key else None
+    signer = settings.signer
+    if signer is None and settings.signing_key:
+        signer = Signer(settings.signing_key, settings.gnupg_home)
     fill(root)
     identity = compose_id(request, place, settings)
     write_metadata(request, lock, identity, settings, work / COMPOSE / "metadata")
@@ -86,7 +88,7 @@ def _move_into(source: Path, target: Path) -> None:
         os.rename(source / entry, target / entry)
 
 
-def _finish_debian(lock: Lock, root: Path, url: str, signer: Signer | None) -> str:
+def _finish_debian(lock: Lock, root: Path, url: str, signer: Signs | None) -> str:
     suite = lock.extra["suite"]
     release = root / "dists" / suite / "Release"
     key = None
@@ -99,7 +101,7 @@ def _finish_debian(lock: Lock, root: Path, url: str, signer: Signer | None) -> s
     return sources_file(url, suite, components, architectures(lock.arches), key, sources=has_sources)
 
 
-def _finish_rpm(lock: Lock, root: Path, place: Place, signer: Signer | None) -> str:
+def _finish_rpm(lock: Lock, root: Path, place: Place, signer: Signs | None) -> str:
     for tree in lock.trees:
         repomd = root / tree.path / "repodata" / "repomd.xml"
         if signer is not None and repomd.is_file():

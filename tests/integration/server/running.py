@@ -87,6 +87,9 @@ def settings_file(directory: Path, settings: Mapping[str, Any]) -> Path:
     def write(prefix: str, values: Mapping[str, Any]) -> None:
         for name, value in values.items():
             key = f"{prefix}{json.dumps(name)}"
+            if value is None:
+                # What DEFAULTS has is left out.
+                continue
             if isinstance(value, Mapping) and value:
                 write(f"{key}.", value)
             elif isinstance(value, list) and value and isinstance(value[0], Mapping):
@@ -115,6 +118,8 @@ def merged(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]
 DEFAULTS: dict[str, Any] = {
     "composes": {
         "generator": GENERATOR,
+        # It writes beside its directories, and those of tests are closed to others.
+        "confine": False,
         "tags": {
             "f32": {"repos": ["http://packages.test/f32"]},
             "f32-moving": {"repos": ["http://packages.test/m"]},

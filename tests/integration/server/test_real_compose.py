@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,11 +19,14 @@ import pytest
 import requests
 
 from osbuild_core.exports.compose.client import ODCS, AuthMech
-from tests.integration.server.running import Service, service
+from tests.integration.server.running import Service, service, until
 from tests.integration.server.test_who_may import make_tokens
+from tests.packages import keys
 from tests.packages.rpms import Rpm, repository
 
 pytestmark = pytest.mark.root
+UNTRUSTED: dict[str, Any] = {"confine": None}
+"""As it is for those who set nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +85,90 @@ def test_the_same_content_again_after_removal(served: Service, packages: Path) -
     assert requests.get(path, timeout=30).status_code == 200
 
 
-def test_a_repository_that_sends_a_worker_elsewhere(packages: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """A directory that everyone may enter; those of tests are closed to others."""
+    for path in (Path(__file__), Path(sys.executable)):
+        if not all(parent.stat().st_mode & 0o001 for parent in path.absolute().parents):
+            pytest.skip(f"others cannot reach {path}, so nothing can be made by them")
+    with tempfile.TemporaryDirectory(prefix="open-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def test_who_is_not_trusted_is_served_by_nobody(packages: Path, open_directory: Path) -> None:
+    """By a process that is root of a user namespace: what it makes belongs to a user that has nothing else, and what
+    is signed is signed by the worker."""
+    shutil.copytree(packages, open_directory / "repo")
+    key = keys.make(open_directory / "gnupg" / "key")
+    assert key.home.stat().st_mode & 0o077 == 0
+    settings = {
+        "authentication": ["token"],
+        "access": {
+            "clients": {"users": {"alice": {}}},
+            "builders": {"users": ["trusted"]},
+            "admins": {"groups": ["admins"]},
+        },
+        "composes": {
+            "generator": "osbuild_core.exports.compose.generate",
+            **UNTRUSTED,
+            "allowed_sources": [str(open_directory / "repo")],
+            "signing_key": key.fingerprint,
+            "gnupg_home": str(key.home),
+        },
+    }
+    first = 2_000_000_000
+    try:
+        with service(open_directory / "service", settings) as running:
+            wanted = {"alice": {}, "trusted": {"groups": ["admins"]}}
+            made = make_tokens(running.data, wanted)  # type: ignore[arg-type]
+            for user, owner in (("alice", first), ("trusted", 0)):
+                odcs = ODCS(running.url, auth_mech=AuthMech.OpenIDC, openidc_token=made[user])
+                asked = odcs.new_compose(
+                    str(open_directory / "repo"), "repo", packages=["app"], flags=["no_reuse"]
+                )
+                done = odcs.wait_for_compose(asked["id"], timeout=120)
+                assert done["state_name"] == "done", done["state_reason"]
+                top = running.data / "composes" / f"odcs-{done['id']}"
+                files = [path for path in top.rglob("*") if not path.is_symlink()]
+                assert {path.stat().st_uid for path in files} == {owner}, user
+                signed = next(path for path in files if path.name == "repomd.xml.asc")
+                command = ["gpg", "--homedir", str(key.home), "--verify", signed, signed.with_suffix("")]
+                assert subprocess.run(command, capture_output=True).returncode == 0
+                for package in ("app", "lib"):
+                    name = f"{package}-1.0-1.x86_64.rpm"
+                    reply = requests.get(
+                        f"{done['result_repo']}/x86_64/os/Packages/{name[0]}/{name}", timeout=30
+                    )
+                    assert reply.content == (packages / name).read_bytes()
+            assert (running.data / "confined" / "store").stat().st_uid == first
+    finally:
+        keys.end(key)
+
+
+def test_where_nobody_can_be_had_who_is_not_trusted_is_refused(packages: Path, tmp_path: Path) -> None:
+    """Its directories are closed to others, which is as good a reason as a kernel without user namespaces."""
+    settings = {
+        "authentication": ["token"],
+        "access": {"clients": {"users": {"alice": {}}}},
+        "composes": {
+            "generator": "osbuild_core.exports.compose.generate",
+            **UNTRUSTED,
+            "allowed_sources": [str(packages)],
+        },
+    }
+    tmp_path.chmod(0o700)
+    with service(tmp_path, settings) as running:
+        token = make_tokens(running.data, {"alice": {}})["alice"]
+        odcs = ODCS(running.url, auth_mech=AuthMech.OpenIDC, openidc_token=token)
+        failed = odcs.wait_for_compose(odcs.new_compose(str(packages), "repo")["id"], timeout=60)
+        assert failed["state_name"] == "failed"
+        assert "cannot be reached from a user namespace" in failed["state_reason"]
+        top = running.data / "composes" / f"odcs-{failed['id']}"
+        assert list(top.rglob("*")) == []
+
+
+def test_a_repository_that_sends_a_worker_elsewhere(packages: Path, open_directory: Path) -> None:
     """Its packages are behind redirects: to what is allowed they lead, to an address of this machine they do not."""
     target = ""
     reached: list[str] = []
@@ -112,10 +205,11 @@ def test_a_repository_that_sends_a_worker_elsewhere(packages: Path, tmp_path: Pa
             "limits": {"attempts": 1},
             "composes": {
                 "generator": "osbuild_core.exports.compose.generate",
+                **UNTRUSTED,
                 "allowed_sources": [address],
             },
         }
-        with service(tmp_path, settings) as running:
+        with service(open_directory, settings) as running:
             token = make_tokens(running.data, {"alice": {}})["alice"]
             odcs = ODCS(running.url, auth_mech=AuthMech.OpenIDC, openidc_token=token)
             ask = {"packages": ["lib"], "flags": ["no_reuse"]}
@@ -129,3 +223,36 @@ def test_a_repository_that_sends_a_worker_elsewhere(packages: Path, tmp_path: Pa
             server.shutdown()
         for thread in threads:
             thread.join()
+
+
+def processes_of(user: int) -> dict[int, str]:
+    """Return the processes of a user: when each was started, by its number."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                status = (entry / "status").read_text()
+                if f"Uid:\t{user}\t" in status:
+                    found[int(entry.name)] = (entry / "stat").read_text().rpartition(")")[2].split()[19]
+    return found
+
+
+def test_a_process_of_nobody_ends_with_its_worker(open_directory: Path) -> None:
+    first = 2_000_200_000
+    settings = {
+        "authentication": ["token"],
+        "access": {"clients": {"users": {"alice": {}}}},
+        "composes": {**UNTRUSTED, "first_id": first},
+    }
+    with service(open_directory, settings) as running:
+        token = make_tokens(running.data, {"alice": {}})["alice"]
+        odcs = ODCS(running.url, auth_mech=AuthMech.OpenIDC, openidc_token=token)
+        asked = odcs.new_compose("http://packages.test/slow-60", "repo")
+        top = running.data / "composes" / f"odcs-{asked['id']}"
+        until(lambda: list(top.glob("pungi-stderr.log")), bool)
+        (task,) = processes_of(first).items()
+        parent = Path(f"/proc/{task[0]}/status").read_text().partition("PPid:")[2].split()[0]
+        os.kill(int(parent), signal.SIGKILL)
+        until(lambda: task in processes_of(first).items(), lambda found: not found)
+        odcs.delete_compose(asked["id"])
+        until(lambda: processes_of(first), lambda found: not found)
