@@ -19,6 +19,7 @@ from osbuild_core import __version__
 from osbuild_core.server import build_routes, compose_routes, status_routes
 from osbuild_core.server.metrics import stopwatch
 from osbuild_core.server.openapi import without_validation
+from osbuild_core.server.proxy import CLIENT, Forwarded
 from osbuild_core.server.refusal import Refusal
 from osbuild_core.server.service import Service
 
@@ -56,6 +57,7 @@ def application(service: Service) -> FastAPI:
         return without_validation(described())
 
     app.openapi = description  # type: ignore[method-assign]
+    app.add_middleware(Forwarded, proxies=service.settings.proxies, root=service.settings.root_path)
     return app
 
 
@@ -147,7 +149,6 @@ class Watch:
         method = scope["method"] if scope["method"] in METHODS else "other"
         metrics.requests.labels(method if route != "none" else "none", route, str(status)).inc()
         metrics.seconds.labels(route).observe(seconds)
-        client = scope.get("client")
         log.info(
             "request",
             extra={
@@ -156,7 +157,7 @@ class Watch:
                     "path": scope["path"],
                     "status": status,
                     "milliseconds": round(seconds * 1000, 1),
-                    "client": client[0] if client else None,
+                    "client": scope.get(CLIENT) or None,
                 }
             },
         )

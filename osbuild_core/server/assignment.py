@@ -19,13 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from osbuild_core.exports.compose.errors import ComposeError
+from osbuild_core.exports.compose.generate import Place
 from osbuild_core.exports.compose.request import ComposeRequest, from_columns
 from osbuild_core.exports.compose.signing import Signer
 from osbuild_core.exports.compose.vocabulary import SourceType, State
+from osbuild_core.model.errors import OsbuildError
 from osbuild_core.server import builds, composes, confinement, reuse
 from osbuild_core.server.compose_document import target_url
+from osbuild_core.server.keeping import Keeping, Outcome
 from osbuild_core.server.queue import BUILD, COMPOSE, Lease, LeaseLost, Queue, finish
 from osbuild_core.server.settings import ServerSettings
+from osbuild_core.server.storage import Storage
 from osbuild_core.server.tables import Build, Compose
 from osbuild_core.server.task_protocol import LONGEST, BuildTask, ComposeTask
 
@@ -41,8 +45,11 @@ LONGEST_REASON = 4000
 class Assignment:
     """Does what ``lease`` is for."""
 
-    def __init__(self, settings: ServerSettings, queue: Queue, lease: Lease) -> None:
+    def __init__(
+        self, settings: ServerSettings, queue: Queue, lease: Lease, storage: Storage | None = None
+    ) -> None:
         self._settings = settings
+        self._storage = storage
         self._queue = queue
         self._database = queue.database
         self._lease = lease
@@ -51,6 +58,7 @@ class Assignment:
         self._events: list[tuple[str, dict[str, Any]]] = []
         self._flushing = asyncio.Lock()
         self._kept = lease.since
+        self._keeping: Keeping | None = None
 
     async def run(self) -> None:
         """Do it. Never raises but for cancellation, with which the work is given back."""
@@ -82,6 +90,8 @@ class Assignment:
             log.info("ends", extra={"data": name})
 
     async def _end(self, *tasks: asyncio.Task[None]) -> None:
+        if self._keeping is not None:
+            self._keeping.stop()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -159,8 +169,13 @@ class Assignment:
             confine=confine,
             signs=confine is not None and self._settings.composes.signing_key is not None,
         )
+        if self._storage is not None and request.target_dir == "default":
+            place = Place(self._settings.directory, row.id)
+            self._keeping = Keeping(self._storage, self._lease.attempt, place)
         await self._start(task)
         outcome = await self._outcome()
+        if outcome is not None and self._keeping is not None:
+            outcome = await self._keeping.keep(*outcome)
         if outcome is None:
             return
         kind, data = outcome
@@ -168,8 +183,14 @@ class Assignment:
             await self._compose_done(data)
         elif data.get("retryable") and self._lease.attempts < self._settings.limits.attempts:
             await self._queue.release(self._lease, after=self._backoff())
+            return
         else:
             await self._compose_failed(str(data["detail"]))
+        if self._keeping is not None:
+            # What is left here is removed by maintenance.
+            generator = importlib.import_module(self._settings.composes.generator)
+            with contextlib.suppress(OsbuildError, OSError):
+                await asyncio.to_thread(generator.remove, self._keeping.place)
 
     def _target_dir(self, request: ComposeRequest) -> Any:
         known = self._settings.target_dirs.get(request.target_dir)
@@ -184,6 +205,7 @@ class Assignment:
             await finish(session, self._lease)
             row = await session.get(Compose, self._lease.subject_id, with_for_update=True)
             assert row is not None
+            row.attempt = self._lease.attempt
             row.pungi_compose_id = data["pungi_compose_id"]
             row.result_repo, row.result_repofile = data["result_repo"], data["result_repofile"]
             row.locked = data["locked"]
@@ -198,6 +220,7 @@ class Assignment:
             await finish(session, self._lease)
             row = await session.get(Compose, self._lease.subject_id, with_for_update=True)
             assert row is not None
+            row.attempt = self._lease.attempt
             await composes.over(session, row, State.failed, plain(reason))
 
     async def _resolved(self, columns: Mapping[str, Any]) -> bool:
@@ -268,7 +291,7 @@ class Assignment:
         await self._say(task)
         await self._pulse()
 
-    async def _outcome(self) -> tuple[str, dict[str, Any]] | None:
+    async def _outcome(self) -> Outcome | None:
         """Return what came of the process, None where there is nothing to do for it."""
         process = self._process
         assert process is not None and process.stdout is not None

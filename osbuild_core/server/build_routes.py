@@ -72,7 +72,9 @@ async def submit(request: Request) -> JSONResponse:
     )
     service.wake()
     return JSONResponse(
-        builds.build_document(row), status_code=202, headers={"Location": f"/builds/{row.id}"}
+        builds.build_document(row),
+        status_code=202,
+        headers={"Location": f"{request.scope.get('root_path', '')}/builds/{row.id}"},
     )
 
 

@@ -21,7 +21,7 @@ from osbuild_core.exports.compose.parsing import NewCompose, Renewal, RequestRul
 from osbuild_core.exports.compose.request import ComposeRequest, columns, from_columns
 from osbuild_core.exports.compose.vocabulary import FLAGS, RESULTS, State, number
 from osbuild_core.server.database import Database, now
-from osbuild_core.server.queue import COMPOSE, queued, submitted
+from osbuild_core.server.queue import COMPOSE, attempt, queued, submitted
 from osbuild_core.server.refusal import Refusal
 from osbuild_core.server.tables import Compose, Work
 
@@ -198,7 +198,11 @@ async def remove(database: Database, id: int, by: str, owner: str | None) -> str
 
 async def _cancel(session: AsyncSession, row: Compose, by: str) -> None:
     # Without its row in the queue, a worker that has it finds out at its next sign of life.
-    await session.execute(delete(Work).where(Work.kind == COMPOSE, Work.subject_id == row.id))
+    gone = await session.execute(
+        delete(Work).where(Work.kind == COMPOSE, Work.subject_id == row.id).returning(Work.id, Work.fence)
+    )
+    if (work := gone.first()) is not None:
+        row.attempt = attempt(*work)
     await over(session, row, State.failed, f"Canceled by {by}", follow=False)
     await return_followers(session, row.id)
 

@@ -10,7 +10,7 @@ import re
 import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
@@ -43,22 +43,62 @@ def opened(root: Path, path: str) -> int:
     return fd
 
 
+class Content(Protocol):
+    """What is served: ``size`` bytes, of which ``tag`` (an ETag, quoted) tells whether they have changed.
+
+    ``modified`` is seconds since 1970. ``close`` is for where nothing is streamed.
+    """
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def tag(self) -> str: ...
+
+    @property
+    def modified(self) -> float: ...
+
+    def stream(self, start: int, end: int) -> AsyncIterator[bytes]: ...
+
+    def close(self) -> None: ...
+
+
+class FileContent:
+    """A file that is open."""
+
+    def __init__(self, fd: int) -> None:
+        status = os.fstat(fd)
+        self._fd = fd
+        self.size = status.st_size
+        self.tag = f'"{status.st_mtime_ns:x}-{status.st_size:x}"'
+        self.modified = status.st_mtime
+
+    def stream(self, start: int, end: int) -> AsyncIterator[bytes]:
+        # An object that closes itself: a client that goes at once leaves a stream that never begins.
+        return _content(os.fdopen(self._fd, "rb", buffering=0), start, end)
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
 def file_response(request: Request, root: Path, path: str) -> Response:
     """Return the file, or the range of it that is asked for (RFC 9110, section 14). Raises Refusal (404)."""
-    fd = opened(root, path)
-    status = os.fstat(fd)
-    size = status.st_size
-    tag = f'"{status.st_mtime_ns:x}-{size:x}"'
+    return content_response(request, FileContent(opened(root, path)), path)
+
+
+def content_response(request: Request, content: Content, path: str) -> Response:
+    """Return the content, or the range of it that is asked for; what it is called says what it is."""
+    size, tag = content.size, content.tag
     headers = {
         "Accept-Ranges": "bytes",
         "ETag": tag,
-        "Last-Modified": email.utils.formatdate(status.st_mtime, usegmt=True),
+        "Last-Modified": email.utils.formatdate(content.modified, usegmt=True),
         # What a compose has in it is not to run as a page of ours.
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "sandbox",
     }
     if request.headers.get("if-none-match") == tag:
-        os.close(fd)
+        content.close()
         return Response(status_code=304, headers=headers)
     wanted = request.headers.get("range")
     condition = request.headers.get("if-range")
@@ -68,16 +108,15 @@ def file_response(request: Request, root: Path, path: str) -> Response:
         if found is not None:
             (start, end), code = found, 206
             if start >= end:
-                os.close(fd)
+                content.close()
                 return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{size}"})
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     headers["Content-Length"] = str(end - start)
     if request.method == "HEAD":
-        os.close(fd)
+        content.close()
         return Response(status_code=code, headers=headers, media_type=_media_type(path))
     return StreamingResponse(
-        # An object that closes itself: a client that goes at once leaves a stream that never begins.
-        _content(os.fdopen(fd, "rb", buffering=0), start, end),
+        content.stream(start, end),
         status_code=code,
         headers=headers,
         media_type=_media_type(path),

@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import logging
 import re
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,10 +18,11 @@ from osbuild_core.exports.compose.lifetime import LONGEST_WAIT, is_expired, is_s
 from osbuild_core.exports.compose.place import is_latest
 from osbuild_core.exports.compose.vocabulary import SourceType, State
 from osbuild_core.model.errors import OsbuildError
-from osbuild_core.server.composes import FINISHED, over, record
+from osbuild_core.server.composes import BUSY, FINISHED, over, record
 from osbuild_core.server.database import Database, now
 from osbuild_core.server.queue import COMPOSE
 from osbuild_core.server.settings import ServerSettings
+from osbuild_core.server.storage import Storage
 from osbuild_core.server.tables import Compose, Work, Worker
 
 log = logging.getLogger("osbuild_core.server.maintenance")
@@ -33,9 +35,10 @@ _NAME = re.compile(r"odcs-([0-9]{1,18})")
 class Maintenance:
     """Any worker may do it at any time; what one does, another one finds done."""
 
-    def __init__(self, settings: ServerSettings, database: Database) -> None:
+    def __init__(self, settings: ServerSettings, database: Database, storage: Storage | None = None) -> None:
         self._settings = settings
         self._database = database
+        self._storage = storage
 
     async def run(self) -> None:
         """Do all of it once."""
@@ -44,6 +47,8 @@ class Maintenance:
         await self._forget()
         for name, directory in self._directories().items():
             await self._remove_files(name, directory)
+        if self._storage is not None:
+            await self._remove_stored(self._storage)
 
     def _directories(self) -> dict[str, Path]:
         others = {name: one.path for name, one in self._settings.target_dirs.items()}
@@ -123,20 +128,10 @@ class Maintenance:
         names = await asyncio.to_thread(_directories_of_composes, directory)
         for start in range(0, len(names), AT_ONCE):
             ids = names[start : start + AT_ONCE]
-            async with self._database.reading() as session:
-                removed = await session.scalars(
-                    select(Compose.id).where(
-                        Compose.id.in_(ids),
-                        Compose.state == int(State.removed),
-                        Compose.target_dir == target_dir,
-                    )
-                )
-                used = await session.scalars(
-                    select(Compose.reused_id).where(
-                        Compose.reused_id.in_(ids), Compose.state != int(State.removed)
-                    )
-                )
-                free = set(removed) - set(used)
+            if self._storage is not None and target_dir == "default":
+                free = await self._over(ids)
+            else:
+                free = await self._unused(ids, target_dir)
             generator = importlib.import_module(self._settings.composes.generator)
             for id in sorted(free):
                 try:
@@ -144,6 +139,58 @@ class Maintenance:
                 except (OsbuildError, OSError) as error:
                     # The others are not to wait for this one.
                     log.warning("cannot remove", extra={"data": {"id": id, "reason": str(error)}})
+
+    async def _unused(self, ids: Sequence[int], target_dir: str) -> set[int]:
+        """Return those of ``ids`` that are removed, and that no other one shares."""
+        async with self._database.reading() as session:
+            removed = await session.scalars(
+                select(Compose.id).where(
+                    Compose.id.in_(ids),
+                    Compose.state == int(State.removed),
+                    Compose.target_dir == target_dir,
+                )
+            )
+            used = await session.scalars(
+                select(Compose.reused_id).where(
+                    Compose.reused_id.in_(ids), Compose.state != int(State.removed)
+                )
+            )
+            return set(removed) - set(used)
+
+    async def _over(self, ids: Sequence[int]) -> set[int]:
+        """Return those of ``ids`` whose files are in storage by now, or never will be."""
+        async with self._database.reading() as session:
+            found = await session.scalars(
+                select(Compose.id).where(
+                    Compose.id.in_(ids),
+                    Compose.target_dir == "default",
+                    Compose.state.not_in([int(state) for state in BUSY]) | Compose.reused_id.is_not(None),
+                )
+            )
+            return set(found)
+
+    async def _remove_stored(self, storage: Storage) -> None:
+        """Remove what is in storage of composes that are removed, and of attempts that did not count.
+
+        As long as a compose is made, all of it stays; what no compose of the database has is left alone.
+        """
+        there = await asyncio.to_thread(storage.attempts)
+        ids = sorted(there)
+        for start in range(0, len(ids), AT_ONCE):
+            some = ids[start : start + AT_ONCE]
+            # After the look into storage: whoever is over by now has put all of it there before.
+            over = await self._over(some)
+            unused = await self._unused(some, "default")
+            async with self._database.reading() as session:
+                counts = {
+                    row.id: row.attempt
+                    for row in await session.execute(
+                        select(Compose.id, Compose.attempt).where(Compose.id.in_(over))
+                    )
+                }
+            for id in sorted(over):
+                gone = there[id] if id in unused else there[id] - {counts[id]}
+                await asyncio.to_thread(storage.remove, id, sorted(gone))
 
 
 def _directories_of_composes(directory: Path) -> list[int]:

@@ -7,6 +7,7 @@ that first checks that number, so a worker that was thought dead changes nothing
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sqlalchemy import ColumnElement, delete, func, or_, select, update
@@ -34,6 +35,16 @@ class Lease:
     attempts: int
     since: float = field(default_factory=time.monotonic, compare=False)
 
+    @property
+    def attempt(self) -> str:
+        """A name that no other lease has or will have."""
+        return attempt(self.id, self.fence)
+
+
+def attempt(id: int, fence: int) -> str:
+    """Return the name of the lease ``fence`` of the work ``id``."""
+    return f"{id}.{fence}"
+
 
 def submitted(kind: str, subject_id: int, owner: str) -> Work:
     """Return the row that puts a request into the queue."""
@@ -56,12 +67,22 @@ def _held(lease: Lease) -> tuple[ColumnElement[bool], ...]:
 
 
 class Queue:
-    """Takes work for the worker ``holder``, each piece for ``seconds`` at a time."""
+    """Takes work for the worker ``holder``, each piece for ``seconds`` at a time.
 
-    def __init__(self, database: Database, holder: str, seconds: float) -> None:
+    ``returned`` hears in how many seconds work can be taken again that was given back for later.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        holder: str,
+        seconds: float,
+        returned: Callable[[float], None] = lambda _seconds: None,
+    ) -> None:
         self.database = database
         self.holder = holder
         self.seconds = seconds
+        self._returned = returned
 
     async def take(self) -> Lease | None:
         """Return the oldest work that nobody has, or that who had it gave no sign of life for."""
@@ -119,6 +140,8 @@ class Queue:
                 )
                 .execution_options(synchronize_session=False)
             )
+        if after:
+            self._returned(after)
 
     async def seen(self, busy: int, slots: int) -> None:
         """Show that the worker lives."""

@@ -16,6 +16,7 @@ from typing import Any
 import uvicorn
 
 from osbuild_core.server.app import application
+from osbuild_core.server.broker import Bell
 from osbuild_core.server.database import Database
 from osbuild_core.server.listen import bound
 from osbuild_core.server.queue import forget
@@ -109,7 +110,7 @@ async def serve(settings: ServerSettings, say: Callable[[str], None], *, migrate
         port = listener.getsockname()[1]
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         changes: dict[str, Any] = {"port": port}
-        if settings.url is None and settings.port != port:
+        if settings.url is None and not settings.proxies and settings.port != port:
             changes["url"] = f"http://{host}:{port}"
         settings = settings.model_copy(update=changes)
         settings.data.mkdir(parents=True, exist_ok=True)
@@ -127,8 +128,15 @@ async def _serve(
 ) -> None:
     service = service_of(settings, database)
     child = ChildWorker(settings, database) if settings.worker else None
-    if child is not None:
-        service.wake = child.wake
+    bell = Bell(settings.broker) if settings.broker else None
+
+    def wake() -> None:
+        if child is not None:
+            child.wake()
+        if bell is not None:
+            bell.ring()
+
+    service.wake = wake
     server = Server(
         uvicorn.Config(
             application(service),
@@ -152,6 +160,8 @@ async def _serve(
             if task is not None:
                 task.cancel()
         await asyncio.gather(*(t for t in (announcer, worker) if t is not None), return_exceptions=True)
+        if bell is not None:
+            await asyncio.to_thread(bell.close)
 
 
 async def _announce(server: uvicorn.Server, say: Callable[[str], None], address: str) -> None:

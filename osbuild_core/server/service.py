@@ -17,6 +17,7 @@ from osbuild_core.server.identity import Doorkeeper
 from osbuild_core.server.metrics import Metrics
 from osbuild_core.server.refusal import Refusal
 from osbuild_core.server.settings import ServerSettings
+from osbuild_core.server.storage import Storage, storage_of
 from osbuild_core.server.totals import Totals
 
 
@@ -30,6 +31,7 @@ class Service:
     doorkeeper: Doorkeeper
     rules: RequestRules
     metrics: Metrics = field(default_factory=Metrics)
+    storage: Storage | None = None
     totals: Totals = field(default_factory=Totals)
     wake: Callable[[], None] = lambda: None
 
@@ -46,13 +48,14 @@ class Service:
 
 
 def service_of(settings: ServerSettings, database: Database) -> Service:
-    """Return a service with these settings."""
+    """Return a service with these settings. Raises AwsError where its storage needs what is not installed."""
     return Service(
         settings=settings,
         database=database,
         policy=Policy(settings.access),
         doorkeeper=Doorkeeper(settings, database),
         rules=settings.rules(),
+        storage=storage_of(settings),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -138,6 +139,22 @@ class TargetDir(Part):
     url: str | None = None
 
 
+class Storage(Part):
+    """Composes of the default directory go into a bucket. Region, credentials and, for what is not AWS, the address
+    come from where boto3 finds them. ``redirect``: clients are sent there with signed addresses."""
+
+    bucket: str
+    prefix: str = "composes/"
+    redirect: bool = False
+
+    @field_validator("prefix")
+    @classmethod
+    def _folder(cls, value: str) -> str:
+        if value and (not value.endswith("/") or value.startswith("/")):
+            raise ValueError("has to end with a slash, and not to begin with one")
+        return value
+
+
 class Tag(Part):
     repos: list[str] = []
     packages: list[str] = []
@@ -194,8 +211,9 @@ class Queue(Part):
 class ServerSettings(BaseSettings):
     """Everything. ``data`` holds what has no other place: database, composes, builds, store.
 
-    ``url`` is how clients reach the service. ``authentication`` names what counts: ``token``, ``oidc``,
-    ``certificate``; none of them: only this machine's users are served, on loopback.
+    ``url`` is how clients reach the service; what it does not say is said by ``proxies``, whose headers count.
+    Paths may begin with ``root_path``. ``broker`` wakes workers of other machines. ``authentication`` names what
+    counts: ``token``, ``oidc``, ``certificate``; none of them: only this machine's users are served, on loopback.
     """
 
     model_config = SettingsConfigDict(
@@ -206,13 +224,17 @@ class ServerSettings(BaseSettings):
     port: int = Field(default=8080, ge=0, le=65535)
     url: str | None = None
     hosts: list[str] = []
+    proxies: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
+    root_path: str = ""
     data: Path = Path("/var/lib/osbuild-core")
     database: str | None = None
     target_dir: Path | None = None
     target_dirs: dict[str, TargetDir] = {}
+    storage: Storage | None = None
     store: Path | None = None
     library: Path | None = None
     jobs: int | None = None
+    broker: str | None = None
     worker: bool = True
     log_format: Literal["text", "json"] = "text"
     authentication: list[Literal["token", "oidc", "certificate"]] = []
@@ -223,12 +245,31 @@ class ServerSettings(BaseSettings):
     composes: Composes = Composes()
     queue: Queue = Queue()
 
+    @field_validator("root_path")
+    @classmethod
+    def _plain_path(cls, value: str) -> str:
+        if value and not re.fullmatch(r"(?:/[A-Za-z0-9._~-]+)+", value):
+            raise ValueError("has to begin with a slash, and not to end with one")
+        return value
+
+    @field_validator("broker")
+    @classmethod
+    def _known_broker(cls, value: str | None) -> str | None:
+        from osbuild_core.server.broker import SCHEMES
+
+        if value is not None and value.partition("://")[0] not in SCHEMES:
+            raise ValueError(f"has to be an address that begins with {', '.join(f'{s}://' for s in SCHEMES)}")
+        return value
+
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if "oidc" in self.authentication and not self.oidc:
             raise ValueError("authentication has oidc, so an [[oidc]] with issuer and audience is needed")
         if "certificate" in self.authentication and self.certificate is None:
             raise ValueError("authentication has certificate, so [certificate] trusted_proxies is needed")
+        if self.proxies and not self.authentication:
+            # Whoever reaches the proxy would be who runs it.
+            raise ValueError("a service behind proxies needs authentication")
         if "default" in self.target_dirs:
             raise ValueError("target_dirs: 'default' is what target_dir says")
         return self

@@ -17,6 +17,7 @@ from osbuild_core.server.metrics import CONTENT_TYPE
 from osbuild_core.server.openapi import ABOUT, ERRORS, STATUS, answers
 from osbuild_core.server.service import Service, reader
 from osbuild_core.server.settings import Access, ServerSettings
+from osbuild_core.server.stored_files import stored_response
 
 router = APIRouter(tags=["service"])
 
@@ -119,4 +120,7 @@ async def icon() -> Response:
 @router.head("/composes/{path:path}", dependencies=[Depends(reader)], include_in_schema=False)
 async def compose_file(request: Request, path: str) -> Response:
     """Give a file of a compose, whole or in part."""
-    return file_response(request, Service.of(request).settings.directory, path)
+    service = Service.of(request)
+    if service.storage is not None:
+        return await stored_response(request, path)
+    return file_response(request, service.settings.directory, path)

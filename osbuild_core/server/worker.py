@@ -9,12 +9,15 @@ import os
 import secrets
 import signal
 import socket
+from collections.abc import Callable
 
 from osbuild_core.server.assignment import Assignment
+from osbuild_core.server.broker import Ear
 from osbuild_core.server.database import Database
 from osbuild_core.server.maintenance import Maintenance
 from osbuild_core.server.queue import Queue
 from osbuild_core.server.settings import ServerSettings
+from osbuild_core.server.storage import storage_of
 
 log = logging.getLogger("osbuild_core.server.worker")
 TROUBLE = 2.0
@@ -31,8 +34,9 @@ class WorkerLoop:
 
     def __init__(self, settings: ServerSettings, database: Database, name: str) -> None:
         self._settings = settings
-        self._queue = Queue(database, name, settings.queue.lease)
-        self._maintenance = Maintenance(settings, database)
+        self._queue = Queue(database, name, settings.queue.lease, self._look_again)
+        self._storage = storage_of(settings)
+        self._maintenance = Maintenance(settings, database, self._storage)
         self._wake = asyncio.Event()
         self._stop = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
@@ -40,6 +44,10 @@ class WorkerLoop:
     def wake(self) -> None:
         """Look into the queue now."""
         self._wake.set()
+
+    def _look_again(self, after: float) -> None:
+        """Look into the queue in ``after`` seconds, when what this worker gave back can be taken."""
+        asyncio.get_running_loop().call_later(after, self.wake)
 
     def stop(self) -> None:
         """Stop as soon as what is being done has been given back."""
@@ -75,7 +83,7 @@ class WorkerLoop:
         lease = await self._queue.take()
         if lease is None:
             return False
-        task = asyncio.create_task(Assignment(self._settings, self._queue, lease).run())
+        task = asyncio.create_task(Assignment(self._settings, self._queue, lease, self._storage).run())
         self._running.add(task)
         task.add_done_callback(self._ended)
         return True
@@ -112,9 +120,13 @@ async def work(settings: ServerSettings, *, name: str | None = None, child: bool
     """
     database = Database(settings.database_url)
     loop = asyncio.get_running_loop()
+    name = name or new_name()
+    ear: Ear | None = None
     try:
         await database.prepare(migrate=False)
-        worker = WorkerLoop(settings, database, name or new_name())
+        worker = WorkerLoop(settings, database, name)
+        if settings.broker:
+            ear = Ear(settings.broker, name, lambda: _soon(loop, worker.wake))
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, worker.stop)
         listener = asyncio.create_task(_listen(worker)) if child else None
@@ -124,7 +136,14 @@ async def work(settings: ServerSettings, *, name: str | None = None, child: bool
             if listener is not None:
                 listener.cancel()
     finally:
+        if ear is not None:
+            await asyncio.to_thread(ear.close)
         await database.close()
+
+
+def _soon(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+    """Call something in the loop, from another thread."""
+    loop.call_soon_threadsafe(call)
 
 
 async def _listen(worker: WorkerLoop) -> None:

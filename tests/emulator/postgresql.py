@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -101,9 +102,10 @@ def _run(command: list[str]) -> None:
 
 def query(url: str, statement: str) -> list[str]:
     """Run SQL as the address says; return the lines of the answer."""
-    host = url.rpartition("host=")[2]
+    address, _, host = url.rpartition("?host=")
+    database = address.rpartition("/")[2]
     done = subprocess.run(
-        [str(_programs() / "psql"), "-h", host, "-U", "service", "-d", "postgres", "-Atqc", statement],
+        [str(_programs() / "psql"), "-h", host, "-U", "service", "-d", database, "-Atqc", statement],
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
@@ -111,3 +113,10 @@ def query(url: str, statement: str) -> list[str]:
         cwd="/",
     )
     return done.stdout.splitlines()
+
+
+def another(url: str) -> str:
+    """Make a database beside the one of ``url``; return its address."""
+    name = f"d{secrets.token_hex(4)}"
+    query(url, f"CREATE DATABASE {name}")
+    return url.replace("/postgres?", f"/{name}?")

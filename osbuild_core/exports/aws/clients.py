@@ -78,6 +78,8 @@ class BotoClients:
                     max_pool_connections=CONNECTIONS if service in ("ebs", "s3") else 10,
                     connect_timeout=15,
                     user_agent_extra="osbuild-core",
+                    # Addresses, too, are signed as every region accepts it.
+                    signature_version="s3v4" if service == "s3" else None,
                 )
                 try:
                     client = self._session.client(service, region_name=region, config=config)

@@ -50,10 +50,12 @@ class Call(NamedTuple):
 
 def call_of(environ: Mapping[str, Any], body: bytes) -> Call | None:
     """Return what a signed request asks for, None if it is not signed."""
+    # Signed in a header, or in the address by somebody else.
+    signed = parse_qs(environ.get("QUERY_STRING", "")).get("X-Amz-Credential", [""])[0]
     try:
-        scope = environ["HTTP_AUTHORIZATION"].split("Credential=")[1].split(",")[0].split("/")
-        key, _date, region, service, _end = scope
-    except (KeyError, IndexError, ValueError):
+        scope = environ.get("HTTP_AUTHORIZATION", f"Credential={signed}").split("Credential=")[1]
+        key, _date, region, service, _end = scope.split(",")[0].split("/")
+    except (IndexError, ValueError):
         return None
     return Call(service.lower(), _action(service.lower(), environ, body), region, key, body)
 

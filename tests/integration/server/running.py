@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import requests
+
+from tests.emulator import postgresql
+from tests.emulator.aws.client import Emulator
+from tests.emulator.rabbitmq import Broker
 
 ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = Path(sys.executable).with_name("osbuild-core")
@@ -23,12 +29,16 @@ PATIENCE = 60.0
 
 @dataclass
 class Service:
-    """A running service. ``get`` and so on take paths and return what ``requests`` does."""
+    """A running service. ``get`` and so on take paths and return what ``requests`` does.
+
+    ``form`` is what it stands on, where that is not one directory.
+    """
 
     url: str
     data: Path
     process: subprocess.Popen[str]
     session: requests.Session = field(default_factory=requests.Session)
+    form: Form | None = None
 
     def call(self, method: str, path: str, **options: Any) -> requests.Response:
         options.setdefault("timeout", PATIENCE)
@@ -63,10 +73,56 @@ class Service:
         wanted = states or ("done", "failed")
         return until(lambda: self.compose(id), lambda found: found["state_name"] in wanted)
 
+    def has_files(self, id: int) -> bool:
+        """Tell whether the files of a compose are anywhere."""
+        there = (self.data / "composes" / f"odcs-{id}").exists()
+        return there or (self.form is not None and bool(self.form.keys(f"odcs-{id}/")))
+
+    def sql(self, statement: str) -> list[str]:
+        """Run SQL in its database; return the rows of the answer, columns parted by ``|``."""
+        if self.form is not None:
+            return postgresql.query(self.form.database, statement)
+        with closing(sqlite3.connect(self.data / "server.sqlite", timeout=30)) as opened, opened:
+            return ["|".join(map(str, row)) for row in opened.execute(statement)]
+
     def made(self) -> list[str]:
         """Return what the test generator has made, a line each."""
         file = self.data / "made"
         return file.read_text().splitlines() if file.exists() else []
+
+
+@dataclass(frozen=True)
+class Form:
+    """PostgreSQL, a broker and a bucket, for services that have grown."""
+
+    database: str
+    broker: str
+    bucket: str
+    emulator: Emulator
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"database": self.database, "broker": self.broker, "storage": {"bucket": self.bucket}}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return self.emulator.environment()
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """Return the keys of what is in the bucket, without what all of them begin with."""
+        pages = (
+            self.emulator.boto("s3")
+            .get_paginator("list_objects_v2")
+            .paginate(Bucket=self.bucket, Prefix=f"composes/{prefix}")
+        )
+        return [one["Key"].removeprefix("composes/") for page in pages for one in page.get("Contents", ())]
+
+
+def grown(server: str, rabbit: Broker, emulator: Emulator) -> Form:
+    """Return a form with a database and a bucket of its own."""
+    bucket = f"bucket-{secrets.token_hex(4)}"
+    emulator.boto("s3").create_bucket(Bucket=bucket)
+    return Form(postgresql.another(server), rabbit.url, bucket, emulator)
 
 
 def until(look: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
@@ -131,7 +187,9 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-def started(directory: Path, *arguments: str, command: str = "serve") -> subprocess.Popen[str]:
+def started(
+    directory: Path, *arguments: str, command: str = "serve", environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [str(PROGRAM), command, "--config", str(directory / "server.toml"), *arguments],
         cwd=ROOT,
@@ -139,7 +197,7 @@ def started(directory: Path, *arguments: str, command: str = "serve") -> subproc
         stderr=(directory / "server.log").open("a"),
         stdin=subprocess.DEVNULL,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
     )
 
 
@@ -166,14 +224,23 @@ def ended(process: subprocess.Popen[str]) -> int:
 
 
 @contextmanager
-def service(directory: Path, settings: Mapping[str, Any] | None = None, *arguments: str) -> Iterator[Service]:
-    """Run a service on a free port with its data in ``directory``; fail where it does not end as it should."""
+def service(
+    directory: Path,
+    settings: Mapping[str, Any] | None = None,
+    *arguments: str,
+    form: Form | None = None,
+) -> Iterator[Service]:
+    """Run a service on a free port with its data in ``directory``, or in what ``form`` says; fail where it does not
+    end as it should."""
     directory.mkdir(parents=True, exist_ok=True)
     data = directory / "data"
-    settings_file(directory, merged(merged(DEFAULTS, {"data": str(data)}), settings or {}))
-    process = started(directory, "--port", "0", *arguments)
+    stands_on = {"data": str(data), **(form.settings if form else {})}
+    settings_file(directory, merged(merged(DEFAULTS, stands_on), settings or {}))
+    more = ["--migrate"] if form else []
+    environment = form.environment if form else None
+    process = started(directory, "--port", "0", *more, *arguments, environment=environment)
     try:
-        yield Service(address(process, directory), data, process)
+        yield Service(address(process, directory), data, process, form=form)
     finally:
         status = ended(process)
     assert status == 0, (directory / "server.log").read_text()

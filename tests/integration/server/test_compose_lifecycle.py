@@ -1,8 +1,10 @@
-"""Composes from request to removal: reuse, renewal, cancellation, expiry, and who shares files with whom."""
+"""Composes from request to removal: reuse, renewal, cancellation, expiry, and who shares files with whom.
+
+With everything in one directory, and the same on PostgreSQL, a broker and S3.
+"""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,15 +12,14 @@ import pytest
 
 from tests.integration.server.running import Service, service, until
 
+pytestmark = pytest.mark.xdist_group("rabbitmq")
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with service(tmp_path_factory.mktemp("life"), {"queue": {"slots": 2}}) as found:
+
+@pytest.fixture(scope="module", params=["small", "grown"])
+def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    form = request.getfixturevalue("form") if request.param == "grown" else None
+    with service(tmp_path_factory.mktemp("life"), {"queue": {"slots": 2}}, form=form) as found:
         yield found
-
-
-def directory(served: Service, id: int) -> Path:
-    return served.data / "composes" / f"odcs-{id}"
 
 
 def made(served: Service, what: str) -> list[int]:
@@ -31,7 +32,7 @@ def test_the_same_request_is_served_by_what_is_there(served: Service) -> None:
     assert again["id"] != first["id"]
     assert again["toplevel_url"] == first["toplevel_url"]
     assert again["result_repofile"] == first["result_repofile"]
-    assert not directory(served, again["id"]).exists()
+    assert not served.has_files(again["id"])
     assert made(served, "shared") == [first["id"]]
     # Both live as long as the one that lives longer.
     assert served.compose(first["id"])["time_to_expire"] == again["time_to_expire"]
@@ -87,14 +88,14 @@ def test_what_is_not_finished_is_not_renewed(served: Service) -> None:
 
 def test_a_removed_compose_is_gone_and_can_be_made_again(served: Service) -> None:
     first = served.wait(served.create("gone")["id"])
-    assert directory(served, first["id"]).is_dir()
+    assert served.has_files(first["id"])
     reply = served.delete(f"/api/1/composes/{first['id']}")
     assert (reply.status_code, reply.json()["status"]) == (202, 202)
     removed = served.wait(first["id"], "removed")
     assert (removed["removed_by"], removed["state"]) == ("anonymous", 3)
     assert "Removed by anonymous." in removed["state_reason"]
     assert removed["time_removed"] is not None
-    until(lambda: directory(served, first["id"]).exists(), lambda there: not there)
+    until(lambda: served.has_files(first["id"]), lambda there: not there)
     assert served.delete(f"/api/1/composes/{first['id']}").status_code == 400
     again = served.patch(f"/api/1/composes/{first['id']}", {}).json()
     assert again["id"] != first["id"]
@@ -157,7 +158,7 @@ def test_files_that_are_shared_stay_until_the_last_one_goes(served: Service) -> 
     assert served.session.get(borrower["result_repofile"]).status_code == 200
     served.delete(f"/api/1/composes/{borrower['id']}")
     served.wait(borrower["id"], "removed")
-    until(lambda: directory(served, first["id"]).exists(), lambda there: not there)
+    until(lambda: served.has_files(first["id"]), lambda there: not there)
 
 
 def test_a_compose_expires_by_itself(served: Service) -> None:
@@ -165,13 +166,13 @@ def test_a_compose_expires_by_itself(served: Service) -> None:
     removed = served.wait(id, "removed")
     assert removed["state_reason"].endswith("Compose is expired.")
     assert removed["removed_by"] is None
-    until(lambda: directory(served, id).exists(), lambda there: not there)
+    until(lambda: served.has_files(id), lambda there: not there)
 
 
 def test_cancelling_what_is_being_made_ends_its_process(served: Service) -> None:
     id = served.create("slow-50")["id"]
-    log = directory(served, id) / "pungi-stderr.log"
-    until(log.exists, bool)
+    log = f"/composes/odcs-{id}/pungi-stderr.log"
+    until(lambda: served.get(log).status_code, lambda status: status == 200)
     assert served.delete(f"/api/1/composes/{id}").status_code == 202
     cancelled = served.compose(id)
     assert (cancelled["state_name"], cancelled["state_reason"]) == ("failed", "Canceled by anonymous")
@@ -218,9 +219,7 @@ def test_cancelling_harms_nobody_else(served: Service) -> None:
 def test_stuck_composes_are_given_up(served: Service) -> None:
     stuck = served.create("slow-60")["id"]
     served.wait(stuck, "generating")
-    with sqlite3.connect(served.data / "server.sqlite", timeout=30) as database:
-        database.execute("UPDATE composes SET time_started = '2020-01-01 00:00:00' WHERE id = ?", (stuck,))
-    database.close()
+    served.sql(f"UPDATE composes SET time_started = '2020-01-01 00:00:00' WHERE id = {stuck}")
     failed = served.wait(stuck)
     assert (failed["state_name"], failed["state_reason"]) == ("failed", "Compose is generating for too long.")
 
