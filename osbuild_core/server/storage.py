@@ -1,4 +1,4 @@
-"""Composes in S3-compatible storage: ``PREFIXodcs-ID/ATTEMPT/…``, where an attempt is what one lease has made.
+"""Composes in S3-compatible storage: ``PREFIXodcs-ID.ATTEMPT/…``, where an attempt is what one lease has made.
 
 Nobody but who has a lease writes below its attempt, and the database says which attempt counts. So what a worker has
 put there that lost its lease is never seen; maintenance removes it.
@@ -31,6 +31,7 @@ T = TypeVar("T")
 LOG = re.compile(r"[^/]+\.log")
 """The files of a compose that are there before it is done, and when it has failed."""
 
+_ATTEMPT = re.compile(r"odcs-([0-9]{1,18})\.([0-9]+\.[0-9]+)/")
 _CHUNK = 256 << 10
 _AT_ONCE = 1000
 _SIGNED_SECONDS = 3600
@@ -61,7 +62,8 @@ class Storage:
 
     def key(self, id: int, attempt: str, path: str = "") -> str:
         """Return the key of a file of a compose, or what its keys begin with."""
-        return f"{self._prefix}odcs-{id}/{attempt}/{path}"
+        # Beside each other, so that one look finds a thousand.
+        return f"{self._prefix}odcs-{id}.{attempt}/{path}"
 
     def put(self, id: int, attempt: str, directory: Path, pace: Pace) -> None:
         """Put all files of a compose there. ``pace`` stops it (StoppedError)."""
@@ -139,11 +141,9 @@ class Storage:
         """Return what is there: {id of a compose: attempts}."""
         found: dict[int, set[str]] = {}
         for prefix in self._below(self._prefix):
-            match = re.fullmatch(r"odcs-([0-9]{1,18})/", prefix.removeprefix(self._prefix))
+            match = _ATTEMPT.fullmatch(prefix.removeprefix(self._prefix))
             if match:
-                found[int(match[1])] = {
-                    below.removeprefix(prefix).rstrip("/") for below in self._below(prefix)
-                }
+                found.setdefault(int(match[1]), set()).add(match[2])
         return found
 
     def _below(self, prefix: str) -> list[str]:

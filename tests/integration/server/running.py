@@ -76,7 +76,7 @@ class Service:
     def has_files(self, id: int) -> bool:
         """Tell whether the files of a compose are anywhere."""
         there = (self.data / "composes" / f"odcs-{id}").exists()
-        return there or (self.form is not None and bool(self.form.keys(f"odcs-{id}/")))
+        return there or (self.form is not None and bool(self.form.keys(f"odcs-{id}.")))
 
     def sql(self, statement: str) -> list[str]:
         """Run SQL in its database; return the rows of the answer, columns parted by ``|``."""

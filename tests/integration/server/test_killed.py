@@ -1,4 +1,7 @@
-"""Servers and workers that are killed at any moment: no request is lost, and none is committed twice."""
+"""Servers and workers that are killed at any moment: no request is lost, and none is committed twice.
+
+With everything in one directory, and on PostgreSQL, RabbitMQ and S3.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,13 @@ import os
 import random
 import signal
 import sqlite3
+import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +24,19 @@ import requests
 
 from tests.emulator import postgresql
 from tests.integration.server import running
-from tests.integration.server.running import DEFAULTS, address, ended, merged, settings_file, started, until
+from tests.integration.server.running import (
+    DEFAULTS,
+    Form,
+    address,
+    ended,
+    grown,
+    merged,
+    settings_file,
+    started,
+    until,
+)
 
+pytestmark = pytest.mark.xdist_group("rabbitmq")
 SEED = 20260
 Query = Callable[[str], list[str]]
 AUDIT = "CREATE TABLE commits (id INTEGER, state INTEGER)"
@@ -36,39 +52,49 @@ AUDIT_POSTGRESQL = (
 )
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[dict[str, Any], Query, str]]:
-    """Provide settings, a way to ask and the statement that makes a trigger."""
-    if request.param == "postgresql":
-        try:
-            with postgresql.running() as url:
-                yield {"database": url}, lambda text: postgresql.query(url, text), AUDIT_POSTGRESQL
-        except postgresql.UnavailableError as error:
-            pytest.skip(str(error))
-        return
+@dataclass(frozen=True)
+class Ground:
+    """What a campaign stands on: a way to ask the database, the statement that makes a trigger."""
+
+    query: Query
+    trigger: str
+    form: Form | None = None
+
+
+@pytest.fixture(params=["small", "grown"])
+def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Ground:
+    if request.param == "grown":
+        # Not that of the other test, which has its composes in the database.
+        names = ("postgres", "rabbit", "bucket_emulator")
+        form = grown(*(request.getfixturevalue(name) for name in names))
+        return Ground(lambda text: postgresql.query(form.database, text), AUDIT_POSTGRESQL, form)
 
     def ask(text: str) -> list[str]:
         with closing(sqlite3.connect(tmp_path / "data" / "server.sqlite", timeout=30)) as opened, opened:
             return ["|".join(map(str, row)) for row in opened.execute(text)]
 
-    yield {}, ask, AUDIT_SQLITE
+    return Ground(ask, AUDIT_SQLITE)
 
 
 class Cluster:
     """A server and workers that are killed and started again."""
 
-    def __init__(self, directory: Path, workers: int) -> None:
+    def __init__(self, directory: Path, workers: int, environment: dict[str, str]) -> None:
         self.directory = directory
-        self.server = started(directory, "--no-worker", "--migrate")
+        self.environment = environment
+        self.server = started(directory, "--no-worker", "--migrate", environment=environment)
         self.url = address(self.server, directory)
-        self.workers = [started(directory, command="worker") for _ in range(workers)]
+        self.workers = [self.worker() for _ in range(workers)]
+
+    def worker(self) -> subprocess.Popen[str]:
+        return started(self.directory, command="worker", environment=self.environment)
 
     def kill_a_worker(self, choice: random.Random) -> None:
         index = choice.randrange(len(self.workers))
         self.workers[index].kill()
         self.workers[index].wait()
         self.workers[index].stdout.close()
-        self.workers[index] = started(self.directory, command="worker")
+        self.workers[index] = self.worker()
 
     def pause_a_worker(self, choice: random.Random) -> None:
         """Stop a worker for longer than its lease: it wakes up with work that is somebody else's."""
@@ -91,7 +117,7 @@ class Cluster:
         self.server.kill()
         self.server.wait()
         self.server.stdout.close()
-        self.server = started(self.directory, "--no-worker")
+        self.server = started(self.directory, "--no-worker", environment=self.environment)
         assert address(self.server, self.directory) == self.url
 
     def stop(self) -> None:
@@ -116,10 +142,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def campaign(
-    directory: Path, database: tuple[dict[str, Any], Query, str], requests_: int, kills: int
-) -> None:
-    more, query, trigger = database
+def campaign(directory: Path, ground: Ground, *, requests_: int, clients_: int, kills: int) -> None:
+    query, form = ground.query, ground.form
     choice = random.Random(SEED)
     settings = {
         "data": str(directory / "data"),
@@ -127,12 +151,12 @@ def campaign(
         "queue": {"lease": 1.2, "poll": 0.1, "slots": 2},
         "limits": {"attempts": 50, "queued_per_owner": 10_000},
     }
-    settings_file(directory, merged(merged(DEFAULTS, settings), more))
+    settings_file(directory, merged(merged(DEFAULTS, settings), form.settings if form else {}))
     with ExitStack() as stack:
-        cluster = Cluster(directory, workers=2)
+        cluster = Cluster(directory, workers=2, environment=form.environment if form else {})
         stack.callback(cluster.stop)
         query(AUDIT)
-        query(trigger)
+        query(ground.trigger)
         ids: list[int] = []
 
         def submit(numbers: range) -> None:
@@ -142,7 +166,8 @@ def campaign(
                 body = {"source": {"type": "repo", "source": f"http://packages.test/{what}"}}
                 ids.append(ask_for(cluster.url, body))
 
-        clients = [threading.Thread(target=submit, args=(range(n, requests_, 4),)) for n in range(4)]
+        parts = [range(n, requests_, clients_) for n in range(clients_)]
+        clients = [threading.Thread(target=submit, args=(part,)) for part in parts]
         for client in clients:
             client.start()
         acts = [cluster.kill_a_worker, cluster.kill_a_task, cluster.pause_a_worker, cluster.kill_the_server]
@@ -171,15 +196,25 @@ def campaign(
             for row in query("SELECT id FROM composes WHERE source LIKE '%/slow-0.31' AND reused_id IS NULL")
         }
         assert len(shared) == 1
+        if form is not None:
+            # Of each compose one attempt stays in the end, the one that was committed, and it is whole.
+            rows = query("SELECT id, attempt FROM composes WHERE reused_id IS NULL")
+            wanted = {f"odcs-{id}.{attempt}" for id, attempt in (row.split("|") for row in rows)}
+            until(
+                lambda: {key.partition("/")[0] for key in form.keys("odcs-")},
+                lambda found: found == wanted,
+            )
+            assert {key.partition("/")[0] for key in form.keys("odcs-") if key.endswith(".repo")} == wanted
+            return
         for row in query("SELECT id FROM composes WHERE reused_id IS NULL"):
             assert (directory / "data" / "composes" / f"odcs-{row}" / "compose").is_dir()
 
 
-def test_a_sample(database: tuple[dict[str, Any], Query, str], tmp_path: Path) -> None:
-    campaign(tmp_path, database, requests_=16, kills=5)
+def test_a_sample(ground: Ground, tmp_path: Path) -> None:
+    campaign(tmp_path, ground, requests_=16, clients_=4, kills=5)
 
 
 @pytest.mark.soak
-def test_a_thousand(database: tuple[dict[str, Any], Query, str], tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(running, "PATIENCE", 1800.0)
-    campaign(tmp_path, database, requests_=1000, kills=200)
+def test_a_thousand(ground: Ground, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(running, "PATIENCE", 3600.0)
+    campaign(tmp_path, ground, requests_=1000, clients_=50, kills=200)

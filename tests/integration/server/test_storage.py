@@ -39,7 +39,7 @@ def test_the_same_as_in_a_directory(served: Service, check: Any) -> None:
 def paths(served: Service, id: int) -> set[str]:
     """Return the paths of what is in storage of a compose, with the attempt."""
     assert served.form is not None
-    return {key.partition("/")[2] for key in served.form.keys(f"odcs-{id}/")}
+    return {key.removeprefix(f"odcs-{id}.") for key in served.form.keys(f"odcs-{id}.")}
 
 
 def test_one_attempt_counts_and_the_others_go(served: Service, form: Form) -> None:
@@ -53,10 +53,10 @@ def test_one_attempt_counts_and_the_others_go(served: Service, form: Form) -> No
     for attempt in ("0.1", current):
         s3.put_object(
             Bucket=form.bucket,
-            Key=f"composes/odcs-{id}/{attempt}/compose/Temporary/odcs-{id}.repo",
+            Key=f"composes/odcs-{id}.{attempt}/compose/Temporary/odcs-{id}.repo",
             Body=b"not committed",
         )
-    upload = s3.create_multipart_upload(Bucket=form.bucket, Key=f"composes/odcs-{id}/0.1/big")["UploadId"]
+    upload = s3.create_multipart_upload(Bucket=form.bucket, Key=f"composes/odcs-{id}.0.1/big")["UploadId"]
     assert served.get(f"/composes/{repo}").status_code == 404
     done = served.wait(id)
     assert done["state_name"] == "done"
@@ -72,16 +72,16 @@ def test_one_attempt_counts_and_the_others_go(served: Service, form: Form) -> No
 
 
 def test_what_the_database_does_not_know_is_left_alone(served: Service, form: Form) -> None:
-    key = "composes/odcs-999999/1.1/theirs"
+    key = "composes/odcs-999999.1.1/theirs"
     form.emulator.boto("s3").put_object(Bucket=form.bucket, Key=key, Body=b"of another service")
     id = served.wait(served.create("swept")["id"])["id"]
     served.delete(f"/api/1/composes/{id}")
     served.wait(id, "removed")
     until(lambda: served.has_files(id), lambda there: not there)
     assert served.form is not None
-    assert served.form.keys("odcs-999999/") == ["odcs-999999/1.1/theirs"]
+    assert served.form.keys("odcs-999999.") == ["odcs-999999.1.1/theirs"]
     assert served.get("/composes/odcs-999999/theirs").status_code == 404
-    assert served.get("/composes/odcs-999999/1.1/theirs").status_code == 404
+    assert served.get("/composes/odcs-999999.1.1/theirs").status_code == 404
 
 
 def test_links_lead_nowhere_else(served: Service, form: Form) -> None:
