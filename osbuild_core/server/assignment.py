@@ -38,6 +38,8 @@ LATER = 0.3
 """Seconds before work is looked at again that another one is to be made before."""
 GRACE = 10.0
 """Seconds that a process has for ending by itself."""
+TELL = 0.5
+"""Seconds after which what happened in a build is written down, for who follows it."""
 BACKOFF = (1.0, 5.0, 20.0, 60.0)
 LONGEST_REASON = 4000
 
@@ -133,7 +135,19 @@ class Assignment:
         async with self._flushing:
             if self._lease.kind == BUILD and self._events:
                 happened, self._events = self._events, []
-                await builds.noted(self._database, self._lease, happened)
+                try:
+                    await builds.noted(self._database, self._lease, happened)
+                except BaseException:
+                    self._events = happened + self._events
+                    raise
+
+    async def _tell(self) -> None:
+        """Write down what happens while it does. What cannot be written now is tried again; who keeps the lease
+        finds out what is wrong."""
+        while True:
+            await asyncio.sleep(TELL)
+            with contextlib.suppress(Exception):
+                await self._flush()
 
     async def _do(self) -> None:
         if self._lease.kind == COMPOSE:
@@ -246,11 +260,15 @@ class Assignment:
             await builds.over(self._database, self._lease, State.failed, reason, None)
             return
         await self._start(self._build_task(row))
-        outcome = await self._outcome()
+        teller = asyncio.create_task(self._tell())
+        try:
+            outcome = await self._outcome()
+            await self._flush()
+        finally:
+            teller.cancel()
         if outcome is None:
             return
         kind, data = outcome
-        await self._flush()
         if kind == "failed":
             await builds.over(self._database, self._lease, State.failed, plain(str(data["detail"])), None)
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -42,9 +43,19 @@ def document(event: events.Event) -> tuple[str, dict[str, Any]] | None:
     """Return kind and data of an event, None for those that nobody follows from afar."""
     match event:
         case events.RunStarted():
-            return "run", {"pipelines": event.pipelines, "stages": event.stages, "items": event.items}
+            return "run", {
+                "pipelines": event.pipelines,
+                "stages": event.stages,
+                "items": event.items,
+                "time": _now(),
+            }
         case events.PipelineStarted():
-            return "pipeline", {"pipeline": event.pipeline, "first": event.first, "total": event.total}
+            return "pipeline", {
+                "pipeline": event.pipeline,
+                "first": event.first,
+                "total": event.total,
+                "time": _now(),
+            }
         case events.PipelineFinished(result):
             return "pipeline-finished", {
                 "pipeline": result.name,
@@ -58,6 +69,7 @@ def document(event: events.Event) -> tuple[str, dict[str, Any]] | None:
                 "number": event.number,
                 "type": event.type,
                 "id": event.id,
+                "time": _now(),
             }
         case events.StageOutput() | events.ExportOutput():
             return "output", {"text": event.text}
@@ -79,6 +91,11 @@ def document(event: events.Event) -> tuple[str, dict[str, Any]] | None:
             return "warning", {"message": event.message}
         case _:
             return None
+
+
+def _now() -> float:
+    """Return when something began, for who joins later: seconds since 1970."""
+    return round(time.time(), 3)
 
 
 def _failure(error: Failure | None) -> dict[str, Any] | None:
