@@ -19,6 +19,7 @@ from osbuild_core import __version__
 from osbuild_core.server import build_routes, compose_routes, status_routes
 from osbuild_core.server.metrics import stopwatch
 from osbuild_core.server.openapi import without_validation
+from osbuild_core.server.page import routes as page_routes
 from osbuild_core.server.proxy import CLIENT, Forwarded
 from osbuild_core.server.refusal import Refusal
 from osbuild_core.server.service import Service
@@ -41,10 +42,13 @@ def application(service: Service) -> FastAPI:
         version=__version__,
         lifespan=life,
         redirect_slashes=False,
+        # The page that is ours: FastAPI's own runs scripts of other hosts, in reach of the tokens of who looks.
+        docs_url=None,
+        redoc_url=None,
         summary="Composes as ODCS's clients ask for them, and builds of manifests",
     )
     app.state.service = service
-    for routes in (compose_routes, build_routes, status_routes):
+    for routes in (compose_routes, build_routes, status_routes, page_routes):
         app.include_router(routes.router)
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(HTTPException, _http)

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
+from osbuild_core.exports.compose.vocabulary import State
 from osbuild_core.model.errors import ManifestError, OsbuildError, place_text
 from osbuild_core.server import builds
 from osbuild_core.server.access import Identity
@@ -29,6 +30,7 @@ POLL = 0.3
 """Seconds between looks at the database for somebody who follows a build."""
 KEEP_ALIVE = 15.0
 FILES = 10_000
+STATES = f"^([0-4]|{'|'.join(State.__members__)})$"
 
 
 async def _mine(request: Request, id: int) -> tuple[Build, Identity]:
@@ -101,14 +103,12 @@ async def list_builds(
     request: Request,
     page: Annotated[int, Query(ge=1, le=1 << 31)] = 1,
     per_page: Annotated[int, Query(ge=1, le=1000)] = 10,
+    state: Annotated[str | None, Query(pattern=STATES)] = None,
+    owner: str | None = None,
 ) -> JSONResponse:
-    """List the builds of who asks, of everyone for administrators."""
-    service = Service.of(request)
+    """List the builds of who asks, of everyone for administrators; ``state`` is a number or a name."""
     who = await sender(request)
-    if who is None:
-        raise Refusal(401, "A token is needed", {"WWW-Authenticate": "Bearer"})
-    owner = None if service.policy.is_admin(who) else who.user
-    rows, total = await builds.listed(service.database, owner, page, per_page)
+    rows, total = await builds_for(Service.of(request), who, page, per_page, state, owner)
     meta = {"page": page, "per_page": per_page, "total": total, "pages": -(-total // per_page)}
     return JSONResponse({"meta": meta, "items": [builds.build_document(row) for row in rows]})
 
@@ -217,3 +217,34 @@ async def build_file(request: Request, id: Id, path: str) -> Response:
     """Give a file that a build has exported."""
     await _mine(request, id)
     return file_response(request, _directory(Service.of(request), id), path)
+
+
+# For the page, which shows what the API answers.
+
+
+async def builds_for(
+    service: Service, who: Identity | None, page: int, per_page: int, state: str | None, owner: str | None
+) -> tuple[list[Build], int]:
+    """Return the builds that ``who`` may see, the newest first, and how many there are. Raises Refusal (401)."""
+    if who is None:
+        raise Refusal(401, "A token is needed", {"WWW-Authenticate": "Bearer"})
+    filters: dict[str, Any] = {}
+    if owner is not None:
+        filters["owner"] = owner
+    if state is not None:
+        filters["state"] = int(State[state]) if state in State.__members__ else int(state)
+    if not service.policy.is_admin(who):
+        if owner not in (None, who.user):
+            return [], 0
+        filters["owner"] = who.user
+    return await builds.listed(service.database, filters, page, per_page)
+
+
+async def build_for(request: Request, id: int) -> Build:
+    """Return a build that who asks may see, with its result. Raises Refusal (401, 403, 404)."""
+    return (await _mine(request, id))[0]
+
+
+def exported(service: Service, id: int) -> list[dict[str, Any]]:
+    """Return the files that a build has exported: ``path`` and ``size``, at most ``FILES``."""
+    return _files(_directory(service, id))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import delete, func, select
@@ -15,6 +15,9 @@ from osbuild_core.server.database import Database, now
 from osbuild_core.server.queue import BUILD, Lease, fenced, finish, queued, submitted
 from osbuild_core.server.refusal import Refusal
 from osbuild_core.server.tables import Build, BuildEvent, Work
+
+_PIECES = 16
+"""Pieces of a log that are read at once."""
 
 
 async def submit(
@@ -42,14 +45,16 @@ async def get(database: Database, id: int) -> Build:
     return row
 
 
-async def listed(database: Database, owner: str | None, page: int, per_page: int) -> tuple[list[Build], int]:
-    """Return one page of builds, the newest first, and how many there are; ``owner`` None: everyone's."""
-    filters = [] if owner is None else [Build.owner == owner]
+async def listed(
+    database: Database, filters: Mapping[str, Any], page: int, per_page: int
+) -> tuple[list[Build], int]:
+    """Return one page of builds, the newest first, and how many there are, whose columns are as ``filters`` say."""
+    wanted = [getattr(Build, name) == value for name, value in filters.items()]
     async with database.reading() as session:
-        total = await session.scalar(select(func.count()).select_from(Build).where(*filters))
+        total = await session.scalar(select(func.count()).select_from(Build).where(*wanted))
         rows = await session.scalars(
             select(Build)
-            .where(*filters)
+            .where(*wanted)
             .order_by(Build.id.desc())
             .offset((page - 1) * per_page)
             .limit(per_page)
@@ -67,6 +72,55 @@ async def events(database: Database, id: int, after: int, at_most: int = 500) ->
             .limit(at_most)
         )
         return list(rows)
+
+
+async def happened(
+    database: Database, id: int, after: int, until: int
+) -> list[tuple[int, str, dict[str, Any]]]:
+    """Return what happened in a build after one event and until another, without what was printed."""
+    async with database.reading() as session:
+        rows = await session.execute(
+            select(BuildEvent.id, BuildEvent.kind, BuildEvent.data)
+            .where(
+                BuildEvent.build_id == id,
+                BuildEvent.id > after,
+                BuildEvent.id <= until,
+                BuildEvent.kind != "output",
+            )
+            .order_by(BuildEvent.id)
+        )
+        return [(row.id, row.kind, row.data) for row in rows]
+
+
+async def newest(database: Database, id: int) -> int:
+    """Return the number of the newest event of a build, 0 where nothing has happened."""
+    async with database.reading() as session:
+        return int(
+            await session.scalar(select(func.max(BuildEvent.id)).where(BuildEvent.build_id == id)) or 0
+        )
+
+
+async def printed(database: Database, id: int, until: int, at_most: int) -> tuple[str, bool]:
+    """Return the last ``at_most`` characters that were printed until an event, and whether there were more."""
+    parts: list[str] = []
+    size, before = 0, until + 1
+    while size <= at_most:
+        async with database.reading() as session:
+            rows = await session.execute(
+                select(BuildEvent.id, BuildEvent.data)
+                .where(BuildEvent.build_id == id, BuildEvent.id < before, BuildEvent.kind == "output")
+                .order_by(BuildEvent.id.desc())
+                # Few: a piece may be as long as all that is wanted.
+                .limit(_PIECES)
+            )
+            found = [(row.id, str(row.data.get("text", ""))) for row in rows]
+        parts += [text for _, text in found]
+        size += sum(len(text) for _, text in found)
+        if len(found) < _PIECES:
+            break
+        before = found[-1][0]
+    text = "".join(reversed(parts))
+    return text[-at_most:], len(text) > at_most
 
 
 async def cancel(database: Database, id: int, by: str) -> None:

@@ -192,3 +192,13 @@ def bad_request(error: ComposeError) -> Refusal:
     where = f"{place_text(error.place)}: " if error.place else ""
     hint = f" ({error.hint})" if error.hint else ""
     return Refusal(400, f"{where}{error.detail}{hint}")
+
+
+async def composes_for(
+    service: Service, asked: Mapping[str, str], page: int, per_page: int
+) -> tuple[list[Compose], int]:
+    """Return one page of composes, the newest first, and how many there are, for filters as the API takes them."""
+    filters = _filters(asked)
+    rows = await composes.listed(service.database, filters, ORDERS["id"].desc(), page, per_page)
+    names = frozenset((name, asked.get(name)) for name in (*TEXTS, *NUMBERS))
+    return rows, await service.totals.of(names, lambda: composes.counted(service.database, filters))

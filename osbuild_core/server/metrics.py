@@ -106,9 +106,10 @@ async def figures(database: Database) -> Figures:
                 select(Work.kind, taken, func.count()).group_by(Work.kind, taken)
             )
         }
-        since = await session.scalar(
-            select(func.min(Compose.time_submitted)).where(Compose.state == int(State.wait))
-        )
+        waiting = [
+            await session.scalar(select(func.min(table.time_submitted)).where(table.state == int(State.wait)))
+            for table in (Compose, Build)
+        ]
         clock = database.clock()
         alive = (
             await session.execute(
@@ -119,7 +120,8 @@ async def figures(database: Database) -> Figures:
         ).one()
     from osbuild_core.server.database import now
 
-    oldest = max(0.0, (now() - since).total_seconds()) if since else 0.0
+    at = now()
+    oldest = max([0.0, *((at - since).total_seconds() for since in waiting if since is not None)])
     return Figures(composes, raw, builds, queue, oldest, int(alive[0]), int(alive[1]))
 
 

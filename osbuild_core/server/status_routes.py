@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from sqlalchemy import text
 
 from osbuild_core import __version__
@@ -96,18 +96,6 @@ async def ready(request: Request) -> JSONResponse:
     if found != HEAD:
         return JSONResponse({"status": f"schema {found}, not {HEAD}"}, status_code=503)
     return JSONResponse({"status": "ok"})
-
-
-@router.get("/", include_in_schema=False)
-@router.get("/api/1", include_in_schema=False)
-@router.get("/api/1/", include_in_schema=False)
-async def welcome() -> HTMLResponse:
-    """Lead people to the description of the API."""
-    return HTMLResponse(
-        "<!doctype html><title>osbuild-core</title><h1>osbuild-core</h1>"
-        f"<p>Version {__version__}. <a href='/docs'>API</a>, <a href='/api/1/composes/'>composes</a>, "
-        "<a href='/api/1/about/'>about</a>.</p>"
-    )
 
 
 @router.get("/favicon.ico", include_in_schema=False)

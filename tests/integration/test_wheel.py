@@ -53,6 +53,15 @@ def test_it_brings_the_manual_pages(installed: Path):
     assert {page.name for page in pages.iterdir()} == {"osbuild.1", "osbuild-core.1"}
 
 
+def test_it_brings_the_web_page(installed: Path):
+    here = ROOT / "osbuild_core" / "server" / "page"
+    (there,) = installed.parent.glob("lib/python3*/site-packages/osbuild_core/server/page")
+    for folder in ("static", "templates"):
+        names = {path.name for path in (here / folder).iterdir()}
+        assert names
+        assert {path.name for path in (there / folder).iterdir()} == names
+
+
 @pytest.mark.root
 def test_it_builds(installed: Path, tmp_path: Path):
     stages = [

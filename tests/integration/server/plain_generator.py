@@ -1,8 +1,8 @@
 """Makes composes for tests of the service: real files in the real layout, without packages and without root.
 
-The last part of the source says what is to happen: ``fail``, ``flaky`` (fails once for the network), ``crash``
-(the process dies), ``slow-0.5`` (seconds), ``secret`` (a link out of the directory), ``updated`` (the first time,
-its revision changes after some time); anything else is just made.
+The last part of the source says what is to happen: ``fail``, ``hostile`` (fails with markup), ``flaky`` (fails once
+for the network), ``crash`` (the process dies), ``slow-0.5`` (seconds), ``secret`` (a link out of the directory),
+``updated`` (the first time, its revision changes after some time); anything else is just made.
 What was made is noted in ``made`` next to the target directory, one line each.
 """
 
@@ -64,6 +64,10 @@ def generate(
         with errors.open("a") as lines:
             print("package ed is missing", file=lines)
         raise ComposeError("package ed is missing", code="compose.packages")
+    if what == "hostile":
+        raise ComposeError(
+            "<script>alert(1)</script>\"'><img src=x onerror=alert(2)> is missing", code="compose.packages"
+        )
     if what == "flaky" and not (place.target_dir.parent / "flaked").exists():
         (place.target_dir.parent / "flaked").touch()
         raise ComposeError("the mirror does not answer", code="compose.source", retryable=True)

@@ -12,21 +12,10 @@ import pytest
 import requests
 
 from tests.integration.server.running import Service, merged, service, until
+from tests.integration.server.stages import library
 from tests.integration.server.test_who_may import ACCESS, Guarded, make_tokens
 
 pytestmark = pytest.mark.root
-SLEEPER = """#!/usr/bin/python3
-import sys
-import time
-import osbuild.api
-
-if __name__ == "__main__":
-    osbuild.api.arguments()
-    print("asleep", flush=True)
-    time.sleep(120)
-    sys.exit(0)
-"""
-META = {"summary": "Sleep", "description": [], "capabilities": [], "schema_2": {"options": {}}}
 
 
 def manifest(*stages: dict[str, Any]) -> dict[str, Any]:
@@ -147,17 +136,7 @@ def test_what_is_not_there(served: Service) -> None:
 
 
 def test_cancelling_ends_the_stage(tmp_path: Path) -> None:
-    library = tmp_path / "library"
-    (library / "stages").mkdir(parents=True)
-    stage = library / "stages" / "org.osbuild.sleeper"
-    stage.write_text(SLEEPER)
-    stage.chmod(0o755)
-    stage.with_name("org.osbuild.sleeper.meta.json").write_text(json.dumps(META))
-    from tests.integration.server.running import ROOT
-
-    for folder in ("runners", "inputs", "sources", "devices", "mounts", "assemblers", "exports"):
-        (library / folder).symlink_to(ROOT / folder)
-    with service(tmp_path, {"library": str(library)}) as served:
+    with service(tmp_path, {"library": str(library(tmp_path))}) as served:
         id = served.post("/builds", {"manifest": manifest({"type": "org.osbuild.sleeper"})}).json()["id"]
         seen: list[Any] = []
         follower = threading.Thread(target=lambda: seen.extend(events(served, id)))
@@ -196,6 +175,8 @@ def test_builds_are_for_who_is_trusted(tmp_path: Path) -> None:
         assert guarded.call("POST", "/builds", "alice", body).status_code == 403
         reply = guarded.call("POST", "/builds", "builder", body)
         assert reply.status_code == 202
+        # Nobody works here: it waits, and the figures say so.
+        assert "queue_oldest_seconds 0.0" not in running.get("/metrics").text
         path = f"/builds/{reply.json()['id']}"
         for rest in ("", "/events", "/log", "/files", "/files/tree"):
             assert guarded.call("GET", path + rest, None).status_code == 401
