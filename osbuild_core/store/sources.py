@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from osbuild_core.store import locks
 from osbuild_core.store.failure import reported
 from osbuild_core.store.rangelocks import RangeLocks
 
@@ -30,8 +29,7 @@ class SourceFile(NamedTuple):
 class SourceCache:
     """``path`` is ``<store>/sources``. Files in it are written by source modules.
 
-    Those in use are locked as ranges of one lock file, each at an offset of its own: a build may use
-    thousands, and a process cannot have as many files open.
+    Those in use are locked (see rangelocks.py) in files that are called as ``lock``; a build may use thousands.
     """
 
     def __init__(self, path: Path, lock: Path) -> None:
@@ -82,12 +80,14 @@ class SourceCache:
     def lease(self, checksums: Iterable[str], content_type: str = FILES) -> Iterator[None]:
         """Keep these items from being evicted, and note their use. They need not be there yet."""
         wanted = list(checksums)
-        ranges = [_range(content_type, checksum) for checksum in wanted]
+        numbers = [_number(content_type, checksum) for checksum in wanted]
         with contextlib.ExitStack() as held:
             with reported("holding source files"):
-                held.enter_context(self._locks.shared(ranges))
-                for checksum in wanted:
-                    self._touch(f"{self.path}/{content_type}/{checksum}")
+                new = held.enter_context(self._locks.shared(numbers))
+                for checksum, number in zip(wanted, numbers, strict=True):
+                    # Of those that are held already it is known.
+                    if number in new:
+                        self._touch(f"{self.path}/{content_type}/{checksum}")
             yield
 
     def _touch(self, path: str) -> None:
@@ -123,9 +123,8 @@ class SourceCache:
         """Delete an item, unless it is in use or was used since ``file`` was made; tells whether it could."""
         from osbuild_core.store.removal import remove_tree
 
-        fd = self._locks.open()
-        try:
-            if not locks.try_exclusive(fd, *_range(file.path.parent.name, file.path.name)):
+        with self._locks.exclusive(_number(file.path.parent.name, file.path.name)) as ours:
+            if not ours:
                 return False
             with suppress(FileNotFoundError):
                 status = os.lstat(file.path)
@@ -134,8 +133,6 @@ class SourceCache:
             if not dry_run:
                 remove_tree(str(file.path))
             return True
-        finally:
-            os.close(fd)
 
 
 def _booted() -> float:
@@ -151,7 +148,7 @@ def _matches(path: str, checksum: str) -> bool:
         return hashlib.file_digest(file, algorithm).hexdigest() == wanted.lower()
 
 
-def _range(content_type: str, checksum: str) -> tuple[int, int]:
-    """Return (offset, length) of the lock for an item. Two items on one offset only wait for each other."""
+def _number(content_type: str, checksum: str) -> int:
+    """Return what stands for an item among the locks. Two items with one number only wait for each other."""
     digest = hashlib.sha256(f"{content_type}/{checksum}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 2, 1
+    return int.from_bytes(digest[:8], "big") >> 2
