@@ -103,7 +103,7 @@ def generate(
         result_repofile=f"{place.name}/compose/Temporary/odcs-{place.id}.repo" if repository else "",
         locked=dict(locked)
         if locked
-        else {"packages": sorted(request.packages), "event": request.koji_event},
+        else {"packages": sorted(request.packages), "event": request.koji_event, "made": place.id},
         packages=0,
         arches=request.arches,
     )

@@ -54,7 +54,7 @@ def test_a_compose_from_request_to_files(running: Service) -> None:
     assert (done["state"], done["state_name"]) == (2, "done")
     assert set(done) == FIELDS | {"pungi_config_dump"}
     assert done["koji_event"] == 7
-    assert json.loads(done["pungi_config_dump"]) == {"packages": [], "event": 7}
+    assert json.loads(done["pungi_config_dump"]) == {"packages": [], "event": 7, "made": done["id"]}
     for name in ("time_submitted", "time_started", "time_done", "time_to_expire"):
         assert len(done[name]) == 20, done[name]
         assert done[name].endswith("Z")
