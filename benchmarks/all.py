@@ -19,6 +19,7 @@ BENCHMARKS = (
     "plan_slurm",
     "job_check",
     "job_run",
+    "service_lists",
 )
 
 

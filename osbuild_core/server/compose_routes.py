@@ -16,24 +16,21 @@ from osbuild_core.exports.compose.vocabulary import SourceType, State
 from osbuild_core.model.errors import place_text
 from osbuild_core.server import composes
 from osbuild_core.server.compose_document import compose_document
+from osbuild_core.server.counts import counted
 from osbuild_core.server.openapi import ACCEPTED, COMPOSE, COMPOSES, ERRORS, NEW_COMPOSE, RENEWAL, answers
 from osbuild_core.server.refusal import Refusal
 from osbuild_core.server.service import Service, document, reader, sender
 from osbuild_core.server.sources import check_addresses
-from osbuild_core.server.tables import Compose
 
 router = APIRouter(prefix="/api/1/composes", tags=["composes"])
 LARGEST = (1 << 63) - 1
 Id = Annotated[int, Path(ge=0, le=LARGEST)]
 OPEN = {"Access-Control-Allow-Origin": "*"}
 
-ORDERS = {
-    name: getattr(Compose, name)
-    for name in (
-        *("id", "owner", "source_type", "koji_event", "state", "time_to_expire"),
-        *("time_submitted", "time_done", "time_removed"),
-    )
-}
+ORDERS = (
+    *("id", "owner", "source_type", "koji_event", "state", "time_to_expire"),
+    *("time_submitted", "time_done", "time_removed"),
+)
 NUMBERS = {"source_type": SourceType, "state": State, "koji_task_id": None}
 
 
@@ -71,31 +68,28 @@ async def list_composes(
     ``state`` and ``source_type`` are numbers or names.
     """
     service = Service.of(request)
-    name = order_by.removeprefix("-")
-    order = ORDERS[name].desc() if order_by.startswith("-") else ORDERS[name].asc()
     per_page = min(per_page, service.settings.limits.per_page)
     asked = _filters(request.query_params)
-    rows = await composes.listed(service.database, asked, order, page, per_page)
-    names = frozenset((name, request.query_params.get(name)) for name in (*TEXTS, *NUMBERS))
-    total = await service.totals.of(names, lambda: composes.counted(service.database, asked))
+    total = await counted(service.database, asked)
+    rows = await composes.listed(service.database, asked, order_by, page, per_page, total)
     base = service.base(request)
     items = [compose_document(row, service.settings, base) for row in rows]
     return JSONResponse({"meta": _meta(request, base, page, per_page, total), "items": items}, headers=OPEN)
 
 
-def _filters(query: Mapping[str, str]) -> list[Any]:
+def _filters(query: Mapping[str, str]) -> dict[str, Any]:
+    """Return the columns that are to have a value."""
     for name in TEXTS:
         if "\0" in query.get(name, ""):
             # No text in a database has it, and PostgreSQL does not take it.
             raise Refusal(400, f"{name}: has a character that no text has")
-    filters: list[Any] = [getattr(Compose, name) == query[name] for name in TEXTS if name in query]
+    filters: dict[str, Any] = {name: query[name] for name in TEXTS if name in query}
     for name, names in NUMBERS.items():
         if name not in query:
             continue
         value = query[name]
         is_name = names is not None and value in names.__members__
-        number = int(names[value]) if names is not None and is_name else int(value)
-        filters.append(getattr(Compose, name) == number)
+        filters[name] = int(names[value]) if names is not None and is_name else int(value)
     return filters
 
 

@@ -19,6 +19,7 @@ from osbuild_core.exports.compose.place import is_latest
 from osbuild_core.exports.compose.vocabulary import SourceType, State
 from osbuild_core.model.errors import OsbuildError
 from osbuild_core.server.composes import BUSY, FINISHED, over, record
+from osbuild_core.server.counts import add_up
 from osbuild_core.server.database import Database, now
 from osbuild_core.server.queue import COMPOSE
 from osbuild_core.server.settings import ServerSettings
@@ -45,6 +46,7 @@ class Maintenance:
         await self._expire()
         await self._give_up()
         await self._forget()
+        await add_up(self._database)
         for name, directory in self._directories().items():
             await self._remove_files(name, directory)
         if self._storage is not None:

@@ -18,7 +18,6 @@ from osbuild_core.server.metrics import Metrics
 from osbuild_core.server.refusal import Refusal
 from osbuild_core.server.settings import ServerSettings
 from osbuild_core.server.storage import Storage, storage_of
-from osbuild_core.server.totals import Totals
 
 
 @dataclass(slots=True)
@@ -32,7 +31,6 @@ class Service:
     rules: RequestRules
     metrics: Metrics = field(default_factory=Metrics)
     storage: Storage | None = None
-    totals: Totals = field(default_factory=Totals)
     wake: Callable[[], None] = lambda: None
 
     @classmethod

@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, DateTime, Float, ForeignKey, Index, Integer, String, Text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ColumnElement,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+    literal_column,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 BigKey = BigInteger().with_variant(Integer, "sqlite")
 """SQLite counts up in a column of the type INTEGER only."""
+
+
+_BEGINNING = 100
+"""Characters of a text that are in an index."""
+
+
+def _beginning(name: str) -> ColumnElement[str]:
+    # As it stands: only the same expression, numbers included, is found in an index.
+    return literal_column(f"substr({name}, 1, {_BEGINNING})", Text)
 
 
 class Base(DeclarativeBase):
@@ -27,11 +48,24 @@ class Compose(Base):
         Index("composes_expiry", "state", "time_to_expire"),
         Index("composes_reused", "reused_id"),
         Index("composes_owner_state", "owner", "state", "id"),
-        Index("composes_submitted", "time_submitted"),
-        Index("composes_done", "time_done"),
-        Index("composes_removed", "time_removed"),
-        Index("composes_expire", "time_to_expire"),
+        # For lists: each order and each filter, and always the id, so that pages are what they were.
+        Index("composes_type", "source_type", "id"),
+        Index("composes_kind", "compose_type", "id"),
+        Index("composes_event", "koji_event", "id"),
+        Index("composes_task", "koji_task_id", "id"),
+        Index("composes_submitted", "time_submitted", "id"),
+        Index("composes_done", "time_done", "id"),
+        Index("composes_removed", "time_removed", "id"),
+        Index("composes_expire", "time_to_expire", "id"),
+        Index("composes_source", _beginning("source"), "id"),
+        Index("composes_label", _beginning("label"), "id"),
+        Index("composes_pungi_id", _beginning("pungi_compose_id"), "id"),
     )
+    BEGINNING: ClassVar[int] = _BEGINNING
+    BEGINNINGS: ClassVar[dict[str, Any]] = {
+        name: _beginning(name) for name in ("source", "label", "pungi_compose_id")
+    }
+    """Of columns whose whole text may be too long for an index: what is in the index."""
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
     owner: Mapped[str] = mapped_column(String(255))
@@ -81,6 +115,21 @@ class Compose(Base):
     result_repofile: Mapped[str | None] = mapped_column(Text)
     locked: Mapped[dict[str, Any] | None] = mapped_column(JSON, deferred=True)
     """What it takes to make the same content again; large, so read only where it is asked for."""
+
+
+class ComposeCount(Base):
+    """There are ``n`` composes of a kind, or so many more than other rows say; triggers add rows."""
+
+    __tablename__ = "compose_counts"
+    __table_args__ = (Index("compose_counts_owner", "owner", "state"),)
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    owner: Mapped[str] = mapped_column(String(255))
+    source_type: Mapped[int]
+    state: Mapped[int]
+    compose_type: Mapped[str] = mapped_column(String(255))
+    label: Mapped[str | None] = mapped_column(Text)
+    n: Mapped[int]
 
 
 class Build(Base):

@@ -148,6 +148,9 @@ def test_lists_are_filtered_ordered_and_paged(running: Service) -> None:
     assert found("source_type=repo&source=http://packages.test/listed-3") == [ids[3]]
     assert found("page=2&per_page=2") == [ids[2], ids[1]]
     assert found("page=9&per_page=2") == []
+    for order in ("id", "-id", "time_done", "-time_done", "-koji_event", "owner", "state", "-time_removed"):
+        pages = [found(f"order_by={order}&page={page}&per_page=2") for page in (1, 2, 3)]
+        assert [id for page in pages for id in page] == found(f"order_by={order}"), order
     reply = running.get("/api/1/composes/?label=listed&page=2&per_page=2&order_by=id")
     meta = reply.json()["meta"]
     assert {name: meta[name] for name in ("page", "pages", "per_page", "total")} == {

@@ -224,6 +224,24 @@ def test_stuck_composes_are_given_up(served: Service) -> None:
     assert (failed["state_name"], failed["state_reason"]) == ("failed", "Compose is generating for too long.")
 
 
+def test_totals_are_those_of_what_is_there(served: Service) -> None:
+    groups = served.sql("SELECT state, source_type, count(*) FROM composes GROUP BY state, source_type")
+    assert len(groups) > 2
+    for state, kind, count in (group.split("|") for group in groups):
+        meta = served.get(f"/api/1/composes/?state={state}&source_type={kind}").json()["meta"]
+        assert meta["total"] == int(count)
+    (labelled,) = served.sql("SELECT count(*) FROM composes WHERE label = 'RC-1.0' AND owner = 'unknown'")
+    assert served.get("/api/1/composes/?label=RC-1.0&owner=unknown").json()["meta"]["total"] == int(labelled)
+    source = "http://packages.test/shared"
+    (shared,) = served.sql(f"SELECT count(*) FROM composes WHERE source = '{source}'")
+    assert served.get(f"/api/1/composes/?source={source}&state=2").json()["meta"]["total"] == int(shared)
+    # Maintenance keeps the rows that say so few, as long as there are some to add up.
+    until(
+        lambda: served.sql("SELECT count(*), sum(n) FROM compose_counts")[0].split("|"),
+        lambda found: int(found[0]) < 120,
+    )
+
+
 def test_a_process_that_crashes_again_and_again_is_given_up(tmp_path: Path) -> None:
     with service(tmp_path, {"limits": {"attempts": 2}}) as served:
         failed = served.wait(served.create("crash")["id"])

@@ -42,6 +42,7 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return url
 
 
+@pytest.mark.filterwarnings("ignore:.*expression-based index")
 def test_the_schema_goes_up_and_down(empty: str) -> None:
     async def run() -> None:
         database = Database(empty)
