@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from osbuild_core.exports.jobs import combination
 from osbuild_core.exports.jobs.errors import DecodeValidationError, ExpressionError
@@ -49,6 +49,8 @@ from osbuild_core.model.errors import Path
 if TYPE_CHECKING:
     from decimal import Decimal
 
+_Template = TypeVar("_Template", JobTemplate, EnvironmentTemplate)
+
 
 def create_job(
     *,
@@ -71,7 +73,9 @@ def create_job(
         job_template_dir=FilePath(),
         current_working_dir=FilePath(),
         allow_job_template_dir_walk_up=True,
-        environment_templates=environment_templates,
+        environment_templates=[
+            _paths_are_done(template, job_parameter_values) for template in environment_templates or ()
+        ],
     )
     symbols = {f"RawParam.{name}": parameter.value for name, parameter in values.items()}
     for name, parameter in values.items():
@@ -97,7 +101,7 @@ def create_job(
     )
 
 
-def _paths_are_done(template: JobTemplate, values: JobParameterValues) -> JobTemplate:
+def _paths_are_done(template: _Template, values: JobParameterValues) -> _Template:
     """Return ``template`` without constraints on the paths that have values: those were about what was written."""
     return template._replace(
         parameterDefinitions=tuple(

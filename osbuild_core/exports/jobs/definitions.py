@@ -125,12 +125,15 @@ def _check(reader: Reader, path: Path, raw: dict[str, Any], good: dict[str, Any]
             reader.add((*path, high), f"it is {good[high]}, less than {low} ({good[low]})", code="job.bounds")
             bounds_wrong = True
     if not bounds_wrong:
-        for index, value in enumerate(good.get("allowedValues") or ()):
+        allowed = good.get("allowedValues") or ()
+        for index, value in enumerate(allowed):
             if value is not None:
                 for problem in problems({**good, "allowedValues": None}, value):
                     reader.add((*path, "allowedValues", index), problem, code="job.bounds")
         if good.get("default") is not None:
-            for problem in problems(good, good["default"]):
+            # Of values one of which is wrong it cannot be said what they are together.
+            rest = {**good, "allowedValues": None} if None in allowed else good
+            for problem in problems(rest, good["default"]):
                 reader.add((*path, "default"), problem, code="job.bounds")
     if good.get("userInterface") is not None:
         _check_interface(reader, (*path, "userInterface"), raw, good)
@@ -176,7 +179,7 @@ def _check_interface(reader: Reader, path: Path, raw: dict[str, Any], good: dict
         wrong(f"{control} cannot be used with allowedValues")
     if raw.get("allowedValues") is None and control == "DROPDOWN_LIST":
         wrong("DROPDOWN_LIST needs allowedValues")
-    if control == "CHECK_BOX":
+    if control == "CHECK_BOX" and None not in (allowed or ()):
         words = {str(value).lower() for value in allowed or ()}
         if len(allowed or ()) < 2 or words not in _CHECK_BOX:
             wrong("CHECK_BOX needs allowedValues to be a pair of true/false, yes/no, on/off or 1/0")

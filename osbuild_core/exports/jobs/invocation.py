@@ -74,7 +74,8 @@ def _notice(method: CancelationMethod | None, symbols: Mapping[str, str], defaul
 
 def _seconds(value: int | str, symbols: Mapping[str, str], name: str, most: int | None) -> float:
     text = str(value) if isinstance(value, int) else resolved(value, symbols).strip()
-    number = int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0
+    # More digits would be millions of years, and more than a clock can have.
+    number = int(text.lstrip("0")[:16] or 0) if text.isascii() and text.isdigit() else 0
     if number < 1 or (most is not None and number > most):
         limit = f"from 1 to {most}" if most is not None else "of 1 or more"
         raise FormatStringError(f"{name}: {text!r} is not a number {limit}")

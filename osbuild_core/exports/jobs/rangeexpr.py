@@ -106,6 +106,21 @@ class IntRangeExpr(Sequence[int]):
             return ()
         return ((self._ends[which - 1] if which else 0) + self.ranges[which].index(value),)
 
+    def covers(self, other: IntRangeExpr) -> bool:
+        """Return whether every value of ``other`` is here, without looking at each."""
+        for item in other.ranges:
+            at = item[0]
+            while at <= item[-1]:
+                which = bisect_left(self._highest, at)
+                if which == len(self.ranges) or at not in self.ranges[which]:
+                    return False
+                own = self.ranges[which]
+                if item.step % own.step == 0:
+                    # So is all of it up to the end of this range.
+                    at += (min(own[-1], item[-1]) - at) // item.step * item.step
+                at += item.step
+        return True
+
     def __eq__(self, other: object) -> bool:
         return self.ranges == other.ranges if isinstance(other, IntRangeExpr) else NotImplemented
 

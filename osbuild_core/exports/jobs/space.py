@@ -84,7 +84,7 @@ class _Chunks:
             if isinstance(parameter.range, IntRangeExpr)
             else tuple(int(value) for value in parameter.range)
         )
-        self._set: IntRangeExpr | frozenset[int] | None = None
+        self._all: IntRangeExpr | None = None
         self._runs = list(_runs(self.values)) if self.contiguous else [range(len(self.values))]
         # A range with gaps is as many chunks as it has values.
         chunks = (len(run) if run.step > 1 else -(-len(run) // count) for run in self._runs)
@@ -115,9 +115,10 @@ class _Chunks:
         if self.contiguous and not _INTERVAL.fullmatch(value.value):
             raise ValueError(f"{self.name} needs an interval like 1-5, not {value.value!r}")
         chunk = IntRangeExpr.from_str(value.value)
-        if self._set is None:
-            self._set = self.values if isinstance(self.values, IntRangeExpr) else frozenset(self.values)
-        if len(chunk) > len(self.values) or any(number not in self._set for number in chunk):
+        if self._all is None:
+            values = self.values
+            self._all = values if isinstance(values, IntRangeExpr) else IntRangeExpr.from_list(values)
+        if not self._all.covers(chunk):
             raise ValueError(f"{self.name} does not have all of the values {value.value!r}")
         # Any part will do: which chunk it would be is of no interest to anybody.
         return (0,)

@@ -270,6 +270,12 @@ CASES = (
         parameter("STRING", allowedValues=["a", "abc"], maxLength=2),
         (f"{_P}.allowedValues[1]",),
     ),
+    Case(
+        "2.1",
+        "default among allowed values one of which is wrong",
+        interface("STRING", {"control": "CHECK_BOX"}, default="on", allowedValues=["off", 1]),
+        (f"{_P}.allowedValues[1]",),
+    ),
     Case("2.1", "no allowed values", parameter("STRING", allowedValues=[]), (f"{_P}.allowedValues",)),
     Case("2.1", "null allowed values", parameter("STRING", allowedValues=None), (f"{_P}.allowedValues",)),
     Case("2.1", "negative length", parameter("STRING", minLength=-1), (f"{_P}.minLength",)),

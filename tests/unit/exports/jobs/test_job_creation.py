@@ -192,6 +192,20 @@ def test_definitions_that_do_not_go_together(template: dict[str, Any], environme
     assert issubclass(CompatibilityError, ValueError)
 
 
+def test_constraints_of_environments_are_about_paths_as_they_were_written() -> None:
+    template = decode_job_template(template=parameter("PATH"))
+    environments = [around("PATH", allowedValues=["a", "b"], maxLength=1)]
+    values = preprocess_job_parameters(
+        job_template=template,
+        job_parameter_values={"P": "a"},
+        job_template_dir=Path("/templates"),
+        current_working_dir=Path("/current"),
+        environment_templates=environments,
+    )
+    made = create_job(job_template=template, job_parameter_values=values, environment_templates=environments)
+    assert made.parameters["P"].value == "/current/a"
+
+
 def test_parameters_of_environments_need_values_too() -> None:
     environment = around("INT", minValue=3)
     with pytest.raises(ParameterError) as caught:

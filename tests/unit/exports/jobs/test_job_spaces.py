@@ -41,6 +41,20 @@ def test_a_range_expression_is_the_set_that_it_was_made_of(numbers: set[int]) ->
     assert made[1:3] == tuple(sorted(numbers)[1:3])
 
 
+@given(NUMBERS, NUMBERS)
+def test_a_range_covers_another_if_that_is_a_part_of_it(some: set[int], others: set[int]) -> None:
+    made = IntRangeExpr.from_list(some)
+    assert made.covers(IntRangeExpr.from_list(others)) == (others <= some)
+    assert made.covers(IntRangeExpr.from_list(some & others or some))
+
+
+@pytest.mark.parametrize(
+    ("part", "is_one"), [("1-999999999:6", True), ("3-999999999:2", False), ("5,11-1000000001:6", False)]
+)
+def test_whether_a_long_range_covers_another_is_not_counted(part: str, is_one: bool) -> None:
+    assert IntRangeExpr.from_str("1-1000000000:3").covers(IntRangeExpr.from_str(part)) == is_one
+
+
 @pytest.mark.parametrize(
     ("expression", "values"),
     [
