@@ -1,7 +1,8 @@
 """What a session of a job costs: a task against its bare command, much output against ``cat``, waiting.
 
 * A trivial task against ``subprocess.run`` of the same command: slopes over many tasks, so that what a session costs
-  to begin is left out.
+  to begin is left out. Once as ``job run`` has it, which attends to its sessions, and once with a callback from a
+  thread of the session's own, as openjd-sessions has it.
 * 200,000 lines that a task prints against ``cat`` of the same file: kept in memory by a journal and by
   ``subprocess.run``; written to a file, with times before them as ``job run`` has them, and by ``cat`` itself.
 * The processor time of a session, with its keeper, while a task sleeps for ten seconds.
@@ -49,30 +50,34 @@ class Journal:
 class Tasks:
     """A session that runs one command again and again."""
 
-    def __init__(self, session: Session, command: Sequence[str], ended: threading.Event) -> None:
+    def __init__(
+        self, session: Session, command: Sequence[str], ended: threading.Event, attended: bool
+    ) -> None:
         words = [FormatString(word) for word in command]
         self.session = session
         self._script = StepScript(StepActions(Action(words[0], tuple(words[1:]))))
         self._ended = ended
+        self._attended = attended
 
     def run(self) -> None:
         self._ended.clear()
         self.session.run_task(step_script=self._script, task_parameter_values={})
-        self._ended.wait()
+        self.session.wait() if self._attended else self._ended.wait()
         status = self.session.action_status
         assert status is not None and status.state is ActionState.SUCCESS
 
 
 @contextmanager
-def tasks(command: Sequence[str], journal: Any) -> Iterator[Tasks]:
+def tasks(command: Sequence[str], journal: Any, *, attended: bool = True) -> Iterator[Tasks]:
     ended = threading.Event()
 
     def callback(_: str, status: ActionStatus) -> None:
         if status.state is not ActionState.RUNNING:
             ended.set()
 
-    with Session(session_id="bench", job_parameter_values={}, callback=callback, journal=journal) as session:
-        yield Tasks(session, command, ended)
+    more = {"callback": callback, "journal": journal, "attended": attended}
+    with Session(session_id="bench", job_parameter_values={}, **more) as session:
+        yield Tasks(session, command, ended, attended)
 
 
 def repeated(count: int, run: Callable[[], object]) -> float:
@@ -89,15 +94,22 @@ def trivial(directory: Path, command: Sequence[str], rounds: int) -> None:
     def bare() -> None:
         subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True)
 
-    mine, other = [], []
-    with (directory / "log").open("w") as out, tasks(command, written(out)) as several:
-        several.run()
+    points: list[list[tuple[int, float]]] = [[], [], []]
+    with (
+        (directory / "log").open("w") as out,
+        tasks(command, written(out)) as here,
+        tasks(command, written(out), attended=False) as apart,
+    ):
+        here.run()
+        apart.run()
         for count in (20, 60, 100):
-            sides = (partial(repeated, count, several.run), partial(repeated, count, bare))
-            ours, theirs = in_turns(rounds, *sides)
-            mine.append((count, ours))
-            other.append((count, theirs))
-    verdict(f"a task / subprocess.run ({' '.join(command)})", slope(mine), slope(other), 1.5)
+            found = in_turns(rounds, *(partial(repeated, count, run) for run in (here.run, apart.run, bare)))
+            for kept, value in zip(points, found, strict=True):
+                kept.append((count, value))
+    attended, called, other = (slope(kept) for kept in points)
+    what = " ".join(command)
+    verdict(f"a task of job run / subprocess.run ({what})", attended, other, 1.5)
+    verdict(f"a task that a callback tells of / subprocess.run ({what})", called, other, 1.5)
 
 
 def written(out: IO[str]) -> Journal:

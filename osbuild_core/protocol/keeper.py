@@ -1,7 +1,8 @@
 """What a session of a job and its keeper say to each other.
 
-Two seqpacket sockets: over one the session asks and the keeper replies, over the other the keeper tells what has
-ended. JSON; what is too long for a packet travels in a memfd, as the last descriptor of a packet that says so.
+Two seqpacket sockets. Over one the session asks and the keeper replies, in JSON; what is too long for a packet
+travels in a memfd, as the last descriptor of a packet that says so. Over the other the keeper tells what has ended,
+in numbers.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 PACKET_MAX = 1 << 16
-REPLY_MAX = 4096
+EVENT_MAX = 100
 FDS_MAX = 4
 LARGE = b"memfd"
 
@@ -22,7 +23,7 @@ MARKER = "OSBUILD_JOB_ACTION"
 
 
 class StartRequest(NamedTuple):
-    """Start ``argv``, whose output goes to the descriptor that is sent along.
+    """Start ``argv``; what it prints comes out of the descriptor that the reply brings along.
 
     ``changes`` of the environment that the keeper was given in the beginning (None: take the variable away).
     ``user`` is (uid, gid, groups) to become, None to stay. Where ``keep`` is set, processes that the command
@@ -77,22 +78,28 @@ def send(to: socket.socket, document: Mapping[str, Any], fds: Sequence[int] = ()
         os.close(large)
 
 
-def receive_reply(source: socket.socket) -> Any:
-    """Return a message of the keeper's, which are short; None at the end of the stream."""
+def send_event(to: socket.socket, event: Ended) -> None:
+    """Tell what has ended. Raises OSError."""
+    to.send(b"%d %d %d" % event)
+
+
+def receive_event(source: socket.socket) -> Ended | None:
+    """Return what has ended, None at the end of the stream."""
     try:
-        data = source.recv(REPLY_MAX)
+        data = source.recv(EVENT_MAX)
     except OSError:
         return None
-    return json.loads(data) if data else None
+    if not data:
+        return None
+    number, status, left = data.split()
+    return Ended(int(number), int(status), left == b"1")
 
 
 def receive(source: socket.socket) -> tuple[Any, list[int]] | None:
     """Return one message and its descriptors, None at the end of the stream. Raises OSError."""
-    data, fds, _, _ = socket.recv_fds(source, PACKET_MAX, FDS_MAX)
+    data, fds, _, _ = socket.recv_fds(source, PACKET_MAX, FDS_MAX, socket.MSG_CMSG_CLOEXEC)
     if not data:
         return None
-    for fd in fds:
-        os.set_inheritable(fd, False)
     if data == LARGE:
         with open(fds.pop(), "rb") as file:
             file.seek(0)

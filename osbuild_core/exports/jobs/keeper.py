@@ -18,10 +18,10 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from osbuild_core.protocol.keeper import MARKER, Ended, Started, StartRequest, receive, send
+from osbuild_core.protocol.keeper import MARKER, Ended, Started, StartRequest, receive, send, send_event
 
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -42,6 +42,7 @@ class Running:
         self.depth = request.depth
         self.ender = list(request.ender)
         self.pid = pid
+        self.output = -1
 
 
 class Ending:
@@ -69,6 +70,7 @@ class Keeper:
         self.ending: list[Ending] = []
         self.kept: dict[int, int] = {}
         self.ender: list[str] = []
+        self.pipe: tuple[int, int] | None = None
         self.null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self.wake, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
@@ -103,12 +105,12 @@ class Keeper:
             self.end()
             self.remove()
             return False
-        request, fds = message
+        request, _ = message
         match request.pop("do"):
             case "environment":
                 self.environment = request["environment"]
             case "start":
-                self.start(StartRequest(**request), fds)
+                self.start(StartRequest(**request))
             case "signal":
                 self.signal(request["number"], request["signal"])
             case "kill":
@@ -122,19 +124,36 @@ class Keeper:
                 return False
         return True
 
-    def reply(self, document: dict[str, Any]) -> None:
+    def reply(self, document: dict[str, Any], fds: Sequence[int] = ()) -> None:
         with contextlib.suppress(OSError):
-            send(self.requests, document)
+            send(self.requests, document, fds)
 
     # Starting
 
-    def start(self, request: StartRequest, fds: list[int]) -> None:
+    def make_pipe(self) -> tuple[int, int]:
+        """Return the pipe that was made while there was time, or a new one: the end to read does not block."""
+        if (pipe := self.pipe) is None:
+            pipe = os.pipe2(os.O_CLOEXEC)
+            os.set_blocking(pipe[0], False)
+        self.pipe = None
+        return pipe
+
+    def start(self, request: StartRequest) -> None:
         try:
-            started = self.spawn(request, fds[0])
-        finally:
-            for fd in fds:
-                os.close(fd)
-        self.reply(started._asdict())
+            reading, writing = self.make_pipe()
+        except OSError as error:
+            self.reply(Started(error=error.errno or errno.EIO)._asdict())
+            return
+        started = self.spawn(request, writing)
+        if started.error:
+            self.pipe = reading, writing
+            self.reply(started._asdict())
+            return
+        # We have it, too, until the command has ended: so the session is not woken up by the end of its output
+        # first. (It would be where nothing holds the pipe open.)
+        self.running[started.pid].output = writing
+        self.reply(started._asdict(), [reading])
+        os.close(reading)
 
     def spawn(self, request: StartRequest, output: int) -> Started:
         environment = dict(self.environment)
@@ -254,13 +273,21 @@ class Keeper:
     def ended(self, action: Running, status: int) -> None:
         numbers = [*action.release] if action.keep else [action.number, *action.release]
         if action.keep:
+            # From now on it is about those that were left behind, if there are any.
+            os.close(action.output)
             for pid in children():
                 if pid not in self.running:
                     self.kept.setdefault(pid, action.number)
 
         def report(left: bool) -> None:
             with contextlib.suppress(OSError):
-                send(self.events, Ended(action.number, status, left)._asdict())
+                send_event(self.events, Ended(action.number, status, left))
+            if not action.keep:
+                os.close(action.output)
+            if self.pipe is None:
+                # For the next one, while nobody waits for it.
+                with contextlib.suppress(OSError):
+                    self.pipe = self.make_pipe()
 
         self.ending.append(Ending(numbers, report))
 

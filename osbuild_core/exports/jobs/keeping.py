@@ -15,7 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from osbuild_core.model.errors import SandboxError
-from osbuild_core.protocol.keeper import MARKER, Ended, Started, StartRequest, receive_reply, send
+from osbuild_core.protocol.keeper import (
+    MARKER,
+    Ended,
+    Started,
+    StartRequest,
+    receive,
+    receive_event,
+    send,
+)
 
 ROUNDS = 10
 """How often processes are looked for that may have been started meanwhile; one that cannot be killed stays."""
@@ -51,29 +59,36 @@ class KeeperClient:
             )
         self.tell({"do": "environment", "environment": dict(environment)})
 
-    def tell(self, request: Mapping[str, object], fds: Sequence[int] = ()) -> None:
+    def tell(self, request: Mapping[str, object]) -> None:
         """Ask for something that has no reply."""
         # Without the lock: whoever holds it waits for a reply, and these have none.
         try:
-            send(self._requests, request, fds)
+            send(self._requests, request)
         except OSError as error:
             raise _gone() from error
 
-    def _reply(self) -> dict[str, Any]:
-        reply: dict[str, Any] | None = receive_reply(self._requests)
+    def _reply(self) -> tuple[dict[str, Any], list[int]]:
+        try:
+            reply = receive(self._requests)
+        except OSError:
+            reply = None
         if reply is None:
             raise _gone()
         return reply
 
-    def start(self, request: StartRequest, output: int, meanwhile: Callable[[], None]) -> Started:
-        """Start a command that prints to the descriptor ``output``; call ``meanwhile`` until it has started."""
+    def start(self, request: StartRequest, meanwhile: Callable[[], None]) -> tuple[Started, int]:
+        """Start a command; call ``meanwhile`` until it has started.
+
+        Returns what came of that, and, where it runs, the descriptor to read what it prints from, which does not
+        block and has an end only when the command has, and all that had it from that; else -1.
+        """
         with self._lock:
-            self.tell({"do": "start", **request._asdict()}, [output])
+            self.tell({"do": "start", **request._asdict()})
             try:
                 meanwhile()
             finally:
-                reply = self._reply()
-            return Started(**reply)
+                reply, fds = self._reply()
+            return Started(**reply), fds[0] if fds else -1
 
     def signal(self, number: int, which: int) -> None:
         """Send a signal to a command, if it is still there."""
@@ -89,15 +104,14 @@ class KeeperClient:
         """Kill what the commands with these numbers left behind; wait for that. False if something is left."""
         with self._lock:
             self.tell({"do": "release", "numbers": list(numbers)})
-            return not self._reply().get("left")
+            return not self._reply()[0].get("left")
 
     def hear(self) -> Ended | None:
         """Return which command has ended, None where the keeper has; then all of its commands have, too."""
-        message = receive_reply(self.events)
-        if message is None:
+        ended = receive_event(self.events)
+        if ended is None:
             kill_marked(self._token)
-            return None
-        return Ended(**message)
+        return ended
 
     def end(self) -> None:
         """Have everything killed, and wait for that and for the keeper's own end."""

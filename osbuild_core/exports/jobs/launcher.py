@@ -42,6 +42,7 @@ class Launcher:
         values: JobParameterValues,
         *,
         remove: bool,
+        attended: bool = False,
     ) -> None:
         self._around = around
         self._switch = switch
@@ -53,7 +54,8 @@ class Launcher:
             "Session.PathMappingRulesFile": str(path / PATH_MAPPING),
             **invoking.job_symbols(values, self.mapped(values)),
         }
-        self._processes = Processes(path, switch.environment, remove=remove)
+        self._processes = Processes(path, switch.environment, remove=remove, attended=attended)
+        self.wait = self._processes.wait
         self.cancel = self._processes.cancel
         self.close = self._processes.close
 
@@ -93,6 +95,7 @@ class Launcher:
 
     def _write(self, running: Running, files: Sequence[EmbeddedFile], known: Mapping[str, str]) -> None:
         if files:
+            running.head()
             small_banner(self._around.journal, "Phase: Setup")
             self._around.directory.write_files(files, running.prefix, running.places, known)
         for file in files:
@@ -123,7 +126,7 @@ class Launcher:
         try:
             # What there is to write is written while it starts: nothing is told of it before.
             pid = self._processes.start(
-                self._switch.command(command), running, lambda: self._announce(command)
+                self._switch.command(command), running, lambda: self._announce(running, command)
             )
         except (CommandError, SandboxError, WorkingDirectoryError) as error:
             self.release(running)
@@ -133,7 +136,8 @@ class Launcher:
         running.owner.changed()
         self._processes.follow()
 
-    def _announce(self, command: Command) -> None:
+    def _announce(self, running: Running, command: Command) -> None:
+        running.head()
         line = "-" * 46
         shown = hide_assignment(shlex.join(command.argv).replace("\n", "\\n"))
         self._around.note(

@@ -1,7 +1,7 @@
 """The processes of a session: starts commands by its keeper, follows what they print, ends them in time.
 
-One thread for each session waits, in epoll(7), for output, ends, deadlines and requests to cancel. Nothing else
-wakes it up.
+A thread waits, in epoll(7), for output, ends, deadlines and requests to cancel; nothing else wakes it up. It is one
+of the session's own, or, with ``attended``, whoever waits for the end of the command: one thread less to wake up.
 """
 
 from __future__ import annotations
@@ -43,18 +43,32 @@ class _Action:
         self.deadline = None if command.timeout is None else time.monotonic() + command.timeout
         self.kill_at: float | None = None
         self.followed = False
+        self.told = False
+        self.over: threading.Event | None = None
 
 
 class Processes:
-    """The processes of one session, one command at a time; see :class:`KeeperClient` for what it takes."""
+    """The processes of one session, one command at a time; see :class:`KeeperClient` for what it takes.
 
-    def __init__(self, directory: Path, environment: Mapping[str, str], *, remove: bool = True) -> None:
+    ``attended``: after each :meth:`follow` there is a :meth:`wait`, by the thread that closes it as well.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        environment: Mapping[str, str],
+        *,
+        remove: bool = True,
+        attended: bool = False,
+    ) -> None:
         self._keeper = KeeperClient(directory, environment, remove=remove)
         self._numbers = 0
         self._action: _Action | None = None
+        self._last: _Action | None = None
         self._strays: dict[int, Listener] = {}
         self._over = 0
         self._todo: collections.deque[tuple[int, float | None]] = collections.deque()
+        self._attended = attended
         self._thread: threading.Thread | None = None
         self._closing = False
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -77,9 +91,6 @@ class Processes:
         Nothing is told of it before :meth:`follow`. ``meanwhile`` is called while it starts. Raises CommandError, and
         SandboxError where the keeper has gone.
         """
-        reading, writing = os.pipe2(os.O_CLOEXEC)
-        # The other end is the command's, which expects to wait.
-        os.set_blocking(reading, False)
         request = StartRequest(
             number=self._numbers,
             argv=command.argv,
@@ -92,31 +103,44 @@ class Processes:
             ender=command.ender,
         )
         try:
-            started = self._keeper.start(request, writing, meanwhile)
+            started, reading = self._keeper.start(request, meanwhile)
             if started.error:
                 raise CommandError(started, command.shown or command.argv[0], command.cwd)
         except BaseException:
             self._over = self._numbers
-            os.close(reading)
             raise
-        finally:
-            os.close(writing)
         self._action = _Action(self._numbers, command, reading, listener)
         return started.pid
 
     def follow(self) -> None:
-        """Tell the listener of the command from now on, in the session's thread."""
+        """Tell the listener of the command from now on: in the session's thread, or that of :meth:`wait`."""
         action = self._action
         assert action is not None
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._loop, name="job-session", daemon=True)
-            self._thread.start()
+        self._last = action
+        if not self._attended:
+            self._begin_thread()
+        if self._thread is not None:
+            action.over = threading.Event()
         self._epoll.register(action.reading, select.EPOLLIN)
         action.followed = True
         self._epoll.modify(self._keeper.events.fileno(), select.EPOLLIN | select.EPOLLONESHOT)
         # After that: whoever cancels it from now on wakes the thread up.
         if action.deadline is not None or self._todo:
             os.eventfd_write(self._wake, 1)
+
+    def wait(self) -> None:
+        """Wait until the listener has been told of the end of the command that is followed, or was last."""
+        action = self._last
+        if action is None:
+            return
+        if action.over is not None:
+            action.over.wait()
+            return
+        while not action.told and not self._closing:
+            self._turn()
+        if self._strays:
+            # From now on somebody has to read, whether there is something to wait for or not.
+            self._begin_thread()
 
     def cancel(self, limit: float | None = None) -> None:
         """End the command, by its own method or within ``limit`` seconds. Returns at once."""
@@ -137,7 +161,7 @@ class Processes:
         if (action := self._action) is not None:
             self._action = None
             self._close(action.reading)
-            action.listener.ended(-signal.SIGKILL, Outcome.CANCELED, False)
+            self._tell(action, -signal.SIGKILL, Outcome.CANCELED)
         for fd in list(self._strays):
             self._close(fd)
         self._epoll.close()
@@ -146,20 +170,29 @@ class Processes:
 
     # The thread
 
+    def _begin_thread(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._loop, name="job-session", daemon=True)
+            self._thread.start()
+
     def _loop(self) -> None:
         while not self._closing:
-            for fd, _ in self._epoll.poll(self._wait()):
-                if self._closing:
-                    return
-                if fd == self._wake:
-                    with contextlib.suppress(BlockingIOError):
-                        os.eventfd_read(self._wake)
-                    self._cancel_asked()
-                elif fd == self._keeper.events.fileno():
-                    self._hear()
-                else:
-                    self._read(fd)
-            self._check_times()
+            self._turn()
+
+    def _turn(self) -> None:
+        """Wait for something to happen, and see to it."""
+        for fd, _ in self._epoll.poll(self._wait()):
+            if self._closing:
+                return
+            if fd == self._wake:
+                with contextlib.suppress(BlockingIOError):
+                    os.eventfd_read(self._wake)
+                self._cancel_asked()
+            elif fd == self._keeper.events.fileno():
+                self._hear()
+            else:
+                self._read(fd)
+        self._check_times()
 
     def _cancel_asked(self) -> None:
         """Cancel what was asked for; what is about to start waits until it is followed."""
@@ -248,15 +281,32 @@ class Processes:
             action.outcome = Outcome.LOST
         if action.reading >= 0:
             self._drain(action)
-        if action.reading >= 0:
-            if action.command.keep and action.outcome is Outcome.BY_ITSELF:
-                self._strays[action.reading] = action.listener
-            else:
-                self._close(action.reading)
+        if action.reading < 0:
+            # Nothing can print any more, which was noticed before.
+            pass
+        elif action.command.keep and action.outcome is Outcome.BY_ITSELF and not self._is_last_of(action):
+            self._strays[action.reading] = action.listener
+        else:
+            self._close(action.reading)
         self._action = None
         self._over = action.number
         status, left = (ended.status, ended.left) if ended is not None else (-signal.SIGKILL, False)
-        action.listener.ended(status, action.outcome, left)
+        self._tell(action, status, action.outcome, left)
+
+    @staticmethod
+    def _tell(action: _Action, status: int, outcome: Outcome, left: bool = False) -> None:
+        action.listener.ended(status, outcome, left)
+        action.told = True
+        if action.over is not None:
+            action.over.set()
+
+    @staticmethod
+    def _is_last_of(action: _Action) -> bool:
+        """Tell whether nothing that the command left behind can print any more."""
+        data = _read(action.reading, CHUNK)
+        if data:
+            action.listener.output(data)
+        return data == b""
 
     @staticmethod
     def _drain(action: _Action) -> None:

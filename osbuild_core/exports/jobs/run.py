@@ -128,6 +128,7 @@ class JobRun:
             revision_extensions=options.extensions,
             journal=worker,
             switch=self._switch,
+            attended=True,
         )
         if options.retain_working_dir:
             self._directories.append(str(session.working_directory))

@@ -6,7 +6,7 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
 
@@ -76,6 +76,7 @@ class Running:
         self.number: int | None = None
         self.status = ActionStatus(ActionState.RUNNING)
         self.marked_failed = False
+        self.heading: Callable[[], None] | None = None
         self._has_notice = False
         self.owner = owner
         self._around = around
@@ -85,6 +86,12 @@ class Running:
     def prefix(self) -> str:
         """What the symbols of its files begin with."""
         return "Task.File" if self.environment is None else "Env.File"
+
+    def head(self) -> None:
+        """Write what stands above all that it has to say: as late as can be, when its command is on its way."""
+        if (heading := self.heading) is not None:
+            self.heading = None
+            heading()
 
     # What the command says
 
@@ -163,6 +170,7 @@ class Running:
 
     def fail(self, message: str, status: int | None = None) -> None:
         """End an action that has no command, or lost it."""
+        self.head()
         text = self._around.redactor.text(message)
         self._around.journal.note(text, level=logging.ERROR)
         self.status = self.status._replace(fail_message=text, exit_code=status)

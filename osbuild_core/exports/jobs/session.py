@@ -47,8 +47,10 @@ class Session:
 
     ``revision_extensions`` are the extensions in use: their names, or an object that has them as ``extensions``;
     None is all of them. ``journal`` takes what is printed and what happens, None is ``LOG``; ``switch`` is how
-    commands are started, None is as ``user``. Raises WorkingDirectoryError, a RuntimeError, where there is no place
-    to work in.
+    commands are started, None is as ``user``. Where the session is ``attended``, whoever runs something calls
+    :meth:`wait` afterwards, and is told of everything there: that saves waking up a thread of its own.
+
+    Raises WorkingDirectoryError, a RuntimeError, where there is no place to work in.
 
     A context manager; leaving it ends everything.
     """
@@ -68,6 +70,7 @@ class Session:
         revision_extensions: Any = None,
         journal: Journal | None = None,
         switch: Switch | None = None,
+        attended: bool = False,
     ) -> None:
         self._id = session_id
         self._callback = callback
@@ -96,6 +99,7 @@ class Session:
                 rules,
                 job_parameter_values,
                 remove=not retain_working_dir,
+                attended=attended,
             )
         except BaseException:
             directory.remove()
@@ -228,15 +232,19 @@ class Session:
     ) -> None:
         """Run a task; what it leaves behind is killed when it ends. Raises RuntimeError unless READY."""
         self._need(SessionState.READY)
-        if log_task_banner:
-            banner(self._journal, "Running Task")
-        if task_parameter_values:
-            lines = [
-                f"{name}({getattr(parameter.type, 'value', parameter.type)}) = {parameter.value}"
-                for name, parameter in task_parameter_values.items()
-            ]
-            self._around.note("\n".join(["Parameter values:", *lines]), LogContent.PARAMETER_INFO)
         running = self._begin()
+
+        def heading() -> None:
+            if log_task_banner:
+                banner(self._journal, "Running Task")
+            if task_parameter_values:
+                lines = [
+                    f"{name}({getattr(parameter.type, 'value', parameter.type)}) = {parameter.value}"
+                    for name, parameter in task_parameter_values.items()
+                ]
+                self._around.note("\n".join(["Parameter values:", *lines]), LogContent.PARAMETER_INFO)
+
+        running.heading = heading
         try:
             running.places = self._around.directory.allocate(files_of(step_script), running.prefix)
         except WorkingDirectoryError as error:
@@ -289,6 +297,10 @@ class Session:
             self._running.marked_failed = self._running.marked_failed or mark_action_failed
             self._state = SessionState.CANCELING
             self._launcher.cancel(None if time_limit is None else time_limit.total_seconds())
+
+    def wait(self) -> None:
+        """Wait for the end of the action that runs, if one does."""
+        self._launcher.wait()
 
     def cleanup(self) -> None:
         """End what still runs and, unless it is to be kept, remove the working directory."""

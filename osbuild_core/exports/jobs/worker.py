@@ -4,7 +4,6 @@ that failed, since a session is of no more use then."""
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -47,7 +46,6 @@ class Worker:
         self._run = run
         self._session: Session | None = None
         self._entered: list[tuple[Placed, str]] = []
-        self._ended = threading.Event()
         self._told = ActionStatus(ActionState.RUNNING)
 
     # A journal
@@ -120,9 +118,7 @@ class Worker:
         return session
 
     def _changed(self, _: str, status: ActionStatus) -> None:
-        if status.state is not ActionState.RUNNING:
-            self._ended.set()
-        elif status[1:4] != self._told[1:4]:
+        if status.state is ActionState.RUNNING and status[1:4] != self._told[1:4]:
             news = [
                 new if new != old else None for new, old in zip(status[1:4], self._told[1:4], strict=True)
             ]
@@ -133,13 +129,12 @@ class Worker:
         """Begin an action and wait for its end."""
         session = self._session
         assert session is not None
-        self._ended.clear()
         self._told = ActionStatus(ActionState.RUNNING)
         begin()
         # Who ends the run may have come to us just before this began.
         if self._run.urgent or (self._run.stopping and not leaving):
             _cancel(session, self._run.limit)
-        self._ended.wait()
+        session.wait()
         status = session.action_status
         assert status is not None
         return status

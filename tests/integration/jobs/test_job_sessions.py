@@ -586,3 +586,69 @@ def test_the_names_of_openjd_are_there() -> None:
     ).split():
         assert hasattr(ours, name)
     assert ours.Session is Session
+
+
+# Sessions that are attended
+
+
+def test_an_attended_session_has_no_thread_of_its_own() -> None:
+    before = threading.active_count()
+    with opened(attended=True) as run:
+        for number in range(3):
+            run.begin(f"echo {number}")
+            run.session.wait()
+            assert run.wait().state is ActionState.SUCCESS
+        run.begin("exit 3")
+        run.session.wait()
+        assert run.wait().exit_code == 3
+        assert threading.active_count() == before
+        # Nothing runs: nothing to wait for.
+        run.session.wait()
+    assert run.lines[:3] == ["0", "1", "2"]
+
+
+def test_what_an_attended_environment_left_behind_is_read_while_nobody_attends() -> None:
+    daemon = "(setsid sh -c 'while [ ! -e go ]; do sleep 0.01; done; echo late; exec sleep 1000' &)"
+    with opened(attended=True) as run:
+        run._ended.clear()
+        entered = run.session.enter_environment(environment=environment(enter=daemon))
+        run.session.wait()
+        assert run.wait().state is ActionState.SUCCESS
+        (run.directory / "go").touch()
+        run.until("late")
+        run.begin("echo task")
+        run.session.wait()
+        assert run.lines == ["late", "task"]
+        run._ended.clear()
+        run.session.exit_environment(identifier=entered)
+        run.session.wait()
+        assert run.wait().state is ActionState.SUCCESS
+        assert not descendants(run.session._launcher._processes._keeper.process.pid)
+
+
+def test_an_attended_action_can_be_cancelled_and_times_out() -> None:
+    with opened(attended=True) as run:
+        run.begin("echo up; sleep 1000")
+        threading.Timer(0.1, run.session.cancel_action).start()
+        run.session.wait()
+        assert run.wait() == ActionStatus(ActionState.CANCELED, exit_code=-9)
+    with opened(attended=True) as run:
+        run.begin(shell("sleep 1000", timeout=1))
+        run.session.wait()
+        assert run.wait() == ActionStatus(ActionState.TIMEOUT, exit_code=-9)
+
+
+def test_a_keeper_that_dies_ends_what_is_attended() -> None:
+    with opened(attended=True) as run:
+        run.begin("sleep 1000")
+        run.session._launcher._processes._keeper.process.kill()
+        run.session.wait()
+        assert run.wait().state is ActionState.FAILED
+
+
+def test_waiting_works_with_a_callback_too() -> None:
+    with opened() as run:
+        run.begin("sleep 0.05; echo one")
+        run.session.wait()
+        assert run.lines == ["one"]
+        assert run.session.state is SessionState.READY
