@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import dataclasses
 import importlib
 import json
 import logging
@@ -59,6 +60,7 @@ class Assignment:
         self._cancelled_by: str | None = None
         self._events: list[tuple[str, dict[str, Any]]] = []
         self._flushing = asyncio.Lock()
+        self._request: ComposeRequest | None = None
         self._kept = lease.since
         self._keeping: Keeping | None = None
 
@@ -164,9 +166,9 @@ class Assignment:
         if self._lease.attempts > self._settings.limits.attempts:
             await self._compose_failed(f"Given up: {self._lease.attempts - 1} workers have ended while at it")
             return
-        request = composes.record(row).request
+        self._request = request = composes.record(row).request
         settings, confine = self._settings.compose_settings(), None
-        if confinement.is_wanted(self._settings, request, row.owner):
+        if confinement.is_wanted(self._settings, request, row.owner, again=row.locked is not None):
             confine = self._settings.composes.first_id
             directory = Path(self._target_dir(request)) / f"odcs-{row.id}"
             settings = await asyncio.to_thread(confinement.prepared, self._settings, settings, directory)
@@ -239,7 +241,10 @@ class Assignment:
 
     async def _resolved(self, columns: Mapping[str, Any]) -> bool:
         """Tell whether the compose is to be made, now that its source is known."""
-        request = from_columns(columns)
+        found = from_columns(columns)
+        assert self._request is not None
+        # Nothing else is for that process to say: of a request for something else, more might be believed.
+        request = dataclasses.replace(self._request, source=found.source, koji_event=found.koji_event)
         generator = importlib.import_module(self._settings.composes.generator)
         changed = None
         if request.source_type is SourceType.tag:
@@ -302,7 +307,7 @@ class Assignment:
             "osbuild_core.server.task",
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env=confinement.environment(),
+            env=confinement.environment(confined=task.get("confine") is not None),
             start_new_session=True,
             limit=LONGEST,
         )

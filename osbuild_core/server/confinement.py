@@ -29,6 +29,12 @@ _NEW = 0x10000000 | 0x08000000 | 0x00020000
 _SECRETS = ("OSBUILD_CORE_", "PG")
 """Beginnings of variables that settings come from; a process for one piece of work gets what it needs otherwise."""
 
+_HARMLESS = (
+    *("PATH", "LANG", "LC_", "TZ", "TMPDIR", "PYTHON", "OSBUILD_SOURCES_CURL_", "SSL_CERT_"),
+    *("http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+)
+"""Beginnings of what a confined process gets: credentials of clouds, say, are not among them."""
+
 
 class ConfinementError(OsbuildError):
     """The process cannot be confined here, so that the request is refused."""
@@ -36,23 +42,26 @@ class ConfinementError(OsbuildError):
     code = "server.confinement"
 
 
-def environment() -> dict[str, str]:
-    """Return the environment for processes that do one piece of work."""
+def environment(*, confined: bool) -> dict[str, str]:
+    """Return the environment for a process that does one piece of work."""
+    if confined:
+        return {name: value for name, value in os.environ.items() if name.startswith(_HARMLESS)}
     return {name: value for name, value in os.environ.items() if not name.startswith(_SECRETS)}
 
 
-def is_wanted(settings: ServerSettings, request: ComposeRequest, owner: str) -> bool:
+def is_wanted(settings: ServerSettings, request: ComposeRequest, owner: str, *, again: bool) -> bool:
     """Tell whether the compose is for somebody who is not trusted with the rights of the worker.
 
-    Whoever may submit manifests is, by name; groups are known only to who has asked. What a ``raw_config`` builds is
-    the configuration's. A worker that is not root of the machine has no rights to keep from anybody.
+    Whoever may submit manifests is, by name; groups are known only to who has asked. What is made ``again`` is what
+    the process of another one has said, whoever asks for it. What a ``raw_config`` builds is the configuration's. A
+    worker that is not root of the machine has no rights to keep from anybody.
     """
     if os.geteuid() != 0 or request.source_type is SourceType.raw_config:
         return False
     if settings.composes.confine is not None:
         return settings.composes.confine
     trusted = {*settings.access.admins.users, *settings.access.builders.users}
-    return bool(settings.authentication) and trusted.isdisjoint((owner, "*"))
+    return bool(settings.authentication) and (again or trusted.isdisjoint((owner, "*")))
 
 
 def prepared(settings: ServerSettings, given: ComposeSettings, directory: Path) -> ComposeSettings:
@@ -62,8 +71,10 @@ def prepared(settings: ServerSettings, given: ComposeSettings, directory: Path) 
     """
     first = settings.composes.first_id
     own = settings.data / "confined"
-    for path in (own, own / "store", own / "indexes", own / "home"):
-        path.mkdir(parents=True, exist_ok=True, mode=0o711)
+    own.mkdir(parents=True, exist_ok=True)
+    # It stays ours, so that none of these can be another one next time.
+    for path in (own / "store", own / "indexes", own / "home"):
+        path.mkdir(exist_ok=True, mode=0o700)
         os.chown(path, first, first, follow_symlinks=False)
     if directory.exists() and directory.stat().st_uid != first:
         # Of one that was begun with other settings.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -20,17 +21,23 @@ from osbuild_core.exports.compose.configuration import ComposeSettings, PackageT
 from osbuild_core.exports.compose.errors import ComposeError
 from osbuild_core.exports.compose.fetch import Fetcher
 from osbuild_core.exports.compose.gate import gate
+from osbuild_core.exports.compose.generate import resolve
 from osbuild_core.exports.compose.request import ComposeRequest
 from osbuild_core.exports.compose.vocabulary import SourceType
+from tests.packages.keys import Key
 
 LARGE = os.urandom(8 << 20)
 
 
 @dataclass
 class Site:
-    """A server: ``/redirect`` leads to ``elsewhere``, ``/large`` is large; ``asked`` is what it was asked for."""
+    """A server: ``/redirect`` leads to ``elsewhere``, ``/large`` is large; ``asked`` is what it was asked for.
+
+    With ``root`` the files there are served instead; without, all that apt asks for leads ``elsewhere``, too.
+    """
 
     port: int = 0
+    root: Path | None = None
     elsewhere: str = ""
     asked: list[str] = field(default_factory=list)
 
@@ -49,9 +56,13 @@ def site() -> Iterator[Site]:
         def do_GET(self) -> None:
             found.asked.append(self.path)
             body = LARGE if self.path.startswith("/large") else b"content"
-            if self.path == "/redirect":
+            if found.root is not None:
+                file = found.root / self.path.lstrip("/")
+                body = file.read_bytes() if file.is_file() else b""
+                self.send_response(200 if file.is_file() else 404)
+            elif self.path == "/redirect" or "/dists/" in self.path:
                 self.send_response(302)
-                self.send_header("Location", found.elsewhere)
+                self.send_header("Location", found.elsewhere + self.path.lstrip("/"))
                 body = b""
             else:
                 self.send_response(200)
@@ -227,3 +238,27 @@ def test_a_name_that_is_something_else_the_second_time(tmp_path: Path) -> None:
         ["unshare", "--net", "--mount", "sh", "-c", script], capture_output=True, text=True, timeout=60
     )
     assert (done.stdout, done.returncode) == ("held\n", 0), done.stderr
+
+
+def test_apt_goes_the_same_way(
+    archive: Path, archive_key: Key, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with site() as good, site() as inner:
+        good.root, inner.root = archive, archive
+        settings = ComposeSettings(
+            store=tmp_path / "store",
+            state_dir=tmp_path / "state",
+            allowed_sources=(good.url,),
+            apt_keyrings={good.url: archive_key.public},
+        )
+        request = ComposeRequest(SourceType.repo, f"deb {good.url} stable main")
+        with gate(request, settings) as environment:
+            for name, value in environment.items():
+                monkeypatch.setenv(name, value)
+            assert resolve(request, settings).koji_event
+            good.root, good.elsewhere = None, inner.url
+            shutil.rmtree(tmp_path / "state")
+            with pytest.raises(ComposeError):
+                resolve(request, settings)
+        assert inner.asked == []
+        assert any(path.endswith("InRelease") for path in good.asked)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -16,7 +17,7 @@ from sqlalchemy import select
 from osbuild_core.exports.compose.parsing import NewCompose
 from osbuild_core.exports.compose.request import ComposeRequest
 from osbuild_core.exports.compose.vocabulary import SourceType, State
-from osbuild_core.server import builds, composes
+from osbuild_core.server import builds, composes, confinement
 from osbuild_core.server.assignment import Assignment
 from osbuild_core.server.database import Database, now
 from osbuild_core.server.maintenance import Maintenance
@@ -120,3 +121,47 @@ def test_one_that_cannot_be_removed_does_not_keep_the_others(tmp_path: Path) -> 
             assert (tmp_path / "other").is_dir()
 
     asyncio.run(run())
+
+
+def test_a_process_says_nothing_of_its_request_but_the_source(tmp_path: Path) -> None:
+    """Or one that was taken over would have the next one make what it has locked, with all rights."""
+
+    async def run() -> None:
+        async with made(tmp_path) as (settings, database, queue):
+            lying = settings.composes.model_copy(update={"generator": "tests.integration.server.liar"})
+            request = ComposeRequest(SourceType.repo, "http://packages.test/x")
+            await composes.create(database, NewCompose(request, 600), "alice", at_most=10)
+            lease = await queue.take()
+            assert lease is not None
+            await Assignment(settings.model_copy(update={"composes": lying}), queue, lease).run()
+            row = await composes.get(database, 1)
+            assert row is not None
+            assert (row.state, row.source, row.koji_event) == (int(State.done), "nightly#evil", 9)
+            assert (row.source_type, row.target_dir) == (int(SourceType.repo), "default")
+
+    asyncio.run(run())
+
+
+def test_whose_composes_are_made_by_nobody() -> None:
+    people = {"admins": {"users": ["boss"], "groups": ["admins"]}, "builders": {"users": ["trusted"]}}
+    closed = ServerSettings(authentication=["token"], access=people)  # type: ignore[arg-type]
+    everyone = ServerSettings(
+        authentication=["token"],
+        access={"builders": {"users": ["*"]}},  # type: ignore[arg-type]
+    )
+    repo = ComposeRequest(SourceType.repo, "http://packages.test/x")
+    raw = ComposeRequest(SourceType.raw_config, "nightly#abc")
+    root = os.geteuid() == 0
+    for settings, request, owner, again, wanted in (
+        (closed, repo, "alice", False, True),
+        (closed, repo, "boss", False, False),
+        (closed, repo, "trusted", False, False),
+        # What was locked may be from anybody.
+        (closed, repo, "trusted", True, True),
+        (closed, raw, "alice", False, False),
+        (everyone, repo, "alice", False, False),
+        (ServerSettings(), repo, "unknown", True, False),
+        (ServerSettings(composes={"confine": True}), repo, "unknown", False, True),  # type: ignore[arg-type]
+    ):
+        found = confinement.is_wanted(settings, request, owner, again=again)
+        assert found is (wanted and root), (request, owner, again)
