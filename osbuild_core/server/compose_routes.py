@@ -21,6 +21,7 @@ from osbuild_core.server.openapi import ACCEPTED, COMPOSE, COMPOSES, ERRORS, NEW
 from osbuild_core.server.refusal import Refusal
 from osbuild_core.server.service import Service, document, reader, sender
 from osbuild_core.server.sources import check_addresses
+from osbuild_core.server.tables import Compose
 
 router = APIRouter(prefix="/api/1/composes", tags=["composes"])
 LARGEST = (1 << 63) - 1
@@ -193,6 +194,5 @@ async def composes_for(
 ) -> tuple[list[Compose], int]:
     """Return one page of composes, the newest first, and how many there are, for filters as the API takes them."""
     filters = _filters(asked)
-    rows = await composes.listed(service.database, filters, ORDERS["id"].desc(), page, per_page)
-    names = frozenset((name, asked.get(name)) for name in (*TEXTS, *NUMBERS))
-    return rows, await service.totals.of(names, lambda: composes.counted(service.database, filters))
+    total = await counted(service.database, filters)
+    return await composes.listed(service.database, filters, "-id", page, per_page, total), total
