@@ -168,10 +168,16 @@ class Assignment:
             return
         self._request = request = composes.record(row).request
         settings, confine = self._settings.compose_settings(), None
-        if confinement.is_wanted(self._settings, request, row.owner, again=row.locked is not None):
+        directory = Path(self._target_dir(request)) / f"odcs-{row.id}"
+        if not confinement.is_wanted(self._settings, request, row.owner, again=row.locked is not None):
+            await asyncio.to_thread(confinement.reclaim, directory)
+        else:
             confine = self._settings.composes.first_id
-            directory = Path(self._target_dir(request)) / f"odcs-{row.id}"
-            settings = await asyncio.to_thread(confinement.prepared, self._settings, settings, directory)
+            try:
+                settings = await asyncio.to_thread(confinement.prepared, self._settings, settings, directory)
+            except confinement.ConfinementError as error:
+                await self._compose_failed(f"{error.detail} ({error.hint})")
+                return
         task = ComposeTask(
             kind=COMPOSE,
             id=row.id,

@@ -7,6 +7,7 @@ the composes that are made so.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import dataclasses
 import os
@@ -67,28 +68,51 @@ def is_wanted(settings: ServerSettings, request: ComposeRequest, owner: str, *, 
 def prepared(settings: ServerSettings, given: ComposeSettings, directory: Path) -> ComposeSettings:
     """Return ``given`` for a confined process that makes its compose in ``directory``.
 
-    What it has for itself is there then. Keys stay with the worker, which signs. Raises OSError.
+    What it has for itself is there then. Keys stay with the worker, which signs. Raises ConfinementError.
     """
-    first = settings.composes.first_id
+    try:
+        _make_directories(settings, directory)
+    except OSError as error:
+        raise ConfinementError(
+            f"cannot make the directories of a confined process: {error.strerror}",
+            hint=f"whoever runs this looks at {error.filename}",
+        ) from None
     own = settings.data / "confined"
-    own.mkdir(parents=True, exist_ok=True)
-    # It stays ours, so that none of these can be another one next time.
-    for path in (own / "store", own / "indexes", own / "home"):
-        path.mkdir(exist_ok=True, mode=0o700)
-        os.chown(path, first, first, follow_symlinks=False)
-    if directory.exists() and directory.stat().st_uid != first:
-        # Of one that was begun with other settings.
-        shutil.rmtree(directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    os.chown(directory, first, first, follow_symlinks=False)
     return dataclasses.replace(
         given,
         store=own / "store",
         state_dir=own / "indexes",
         signing_key=None,
         gnupg_home=None,
+        # Their addresses may have passwords in them, and they are made by others.
+        raw_configs={},
         user_namespace=True,
     )
+
+
+def _make_directories(settings: ServerSettings, directory: Path) -> None:
+    first, own = settings.composes.first_id, settings.data / "confined"
+    own.mkdir(parents=True, exist_ok=True)
+    # It stays ours, so that none of these can be another one next time.
+    for path in (own / "store", own / "indexes", own / "home"):
+        path.mkdir(exist_ok=True, mode=0o700)
+        os.chown(path, first, first, follow_symlinks=False)
+    _reclaim(directory, first)
+    directory.mkdir(parents=True, exist_ok=True)
+    os.chown(directory, first, first, follow_symlinks=False)
+
+
+def reclaim(directory: Path) -> None:
+    """Remove what a confined process has begun in ``directory`` and one that is not is to make now: it may have left
+    links there. Raises OSError."""
+    if os.geteuid() == 0:
+        _reclaim(directory, 0)
+
+
+def _reclaim(directory: Path, owner: int) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        if directory.stat().st_uid != owner:
+            shutil.rmtree(directory)
 
 
 def enter(first: int, home: Path, needed: Mapping[str, Path]) -> None:

@@ -157,6 +157,8 @@ def _confined(task: dict[str, Any]) -> dict[str, Any] | None:
     here = Path(task["target_dir"])
     needed = {"the program": Path(__file__).parent, "the directory of composes": here}
     needed |= {"the store": settings.store, "the directory of indexes": settings.state_dir}
+    if isinstance(settings.library, Path):
+        needed["the library"] = settings.library
     try:
         enter(task["confine"], settings.store.parent / "home", needed)
     except ConfinementError as error:

@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import select
 
 from osbuild_core.exports.compose.parsing import NewCompose
@@ -165,3 +166,22 @@ def test_whose_composes_are_made_by_nobody() -> None:
     ):
         found = confinement.is_wanted(settings, request, owner, again=again)
         assert found is (wanted and root), (request, owner, again)
+
+
+@pytest.mark.root
+def test_what_nobody_has_begun_is_not_gone_on_with(tmp_path: Path) -> None:
+    """Settings may have changed in between, and links of nobody are not to be followed by root."""
+    begun = tmp_path / "odcs-1"
+    for owner, left in ((2_000_000_000, False), (0, True)):
+        begun.mkdir()
+        (begun / "pungi-stderr.log").symlink_to("/etc/passwd")
+        os.chown(begun, owner, owner)
+        confinement.reclaim(begun)
+        assert begun.exists() is left
+    assert Path("/etc/passwd").exists()
+    confinement.reclaim(tmp_path / "nothing")
+    settings = ServerSettings(data=tmp_path / "data")
+    own = confinement.prepared(settings, settings.compose_settings(), begun)
+    assert begun.stat().st_uid == own.store.stat().st_uid == settings.composes.first_id
+    assert list(begun.iterdir()) == []
+    assert own.store.parent.stat().st_uid == 0
