@@ -229,6 +229,9 @@ async def builds_for(
     if who is None:
         raise Refusal(401, "A token is needed", {"WWW-Authenticate": "Bearer"})
     filters: dict[str, Any] = {}
+    if "\0" in (owner or ""):
+        # No text in a database has it, and PostgreSQL does not take it.
+        raise Refusal(400, "owner: has a character that no text has")
     if owner is not None:
         filters["owner"] = owner
     if state is not None:

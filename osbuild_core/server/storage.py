@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from osbuild_core.exports.aws.errors import AwsError, aws_code, from_aws
 from osbuild_core.exports.aws.pace import Pace
@@ -22,6 +22,8 @@ from osbuild_core.exports.aws.workers import for_each
 from osbuild_core.exports.s3.bucket import Bucket
 from osbuild_core.exports.s3.files import HOME
 from osbuild_core.exports.s3.upload import CONCURRENCY
+from osbuild_core.server.files import opened
+from osbuild_core.server.refusal import Refusal
 
 if TYPE_CHECKING:
     from osbuild_core.server.settings import ServerSettings
@@ -67,31 +69,36 @@ class Storage:
 
     def put(self, id: int, attempt: str, directory: Path, pace: Pace) -> None:
         """Put all files of a compose there. ``pace`` stops it (StoppedError)."""
-        self._put({self.key(id, attempt, path): file for path, file in _files(directory)}, pace)
+        self._put({self.key(id, attempt, path): (directory, path) for path in _files(directory)}, pace)
 
     def put_logs(self, id: int, attempt: str, directory: Path, known: Mapping[str, int]) -> dict[str, int]:
         """Put the logs there whose size is not the ``known`` one; return the sizes that they had."""
         found: dict[str, int] = {}
         for file in sorted(directory.glob("*.log")):
-            data = file.read_bytes()
+            try:
+                with _opened(directory, file.name) as stream:
+                    data = stream.read()
+            except FileNotFoundError:
+                continue
             found[file.name] = len(data)
             if known.get(file.name) != len(data):
                 request = {"Key": self.key(id, attempt, file.name), "Body": data}
                 self._try("write to", partial(_put_object, bucket=self._bucket.name, request=request))
         return found
 
-    def _put(self, files: Mapping[str, Path], pace: Pace) -> None:
+    def _put(self, files: Mapping[str, tuple[Path, str]], pace: Pace) -> None:
         items = list(files.items())
 
         def put(index: int) -> None:
-            key, file = items[index]
-            self._try(
-                "write to",
-                # In parts where it is large.
-                lambda client: client.upload_file(
-                    str(file), self._bucket.name, key, ExtraArgs={"ChecksumAlgorithm": "SHA256"}
-                ),
-            )
+            key, (directory, path) = items[index]
+            with _opened(directory, path) as stream:
+                self._try(
+                    "write to",
+                    # In parts where it is large.
+                    lambda client: client.upload_fileobj(
+                        stream, self._bucket.name, key, ExtraArgs={"ChecksumAlgorithm": "SHA256"}
+                    ),
+                )
 
         for_each(range(len(items)), put, count=min(CONCURRENCY, max(1, len(items))), pace=pace)
 
@@ -202,8 +209,17 @@ def storage_of(settings: ServerSettings) -> Storage | None:
     return None if settings.storage is None else Storage(settings.storage)
 
 
-def _files(directory: Path) -> Iterator[tuple[str, Path]]:
-    """Yield (path, file) of the files of a compose; a link counts as the file that it leads to within it.
+def _opened(directory: Path, path: str) -> BinaryIO:
+    """Open a file of a compose. Whoever makes it may be less than we are, and change links while we look: what was
+    opened has to be within. Raises FileNotFoundError."""
+    try:
+        return os.fdopen(opened(directory, path), "rb")
+    except Refusal:
+        raise FileNotFoundError(2, os.strerror(2), path) from None
+
+
+def _files(directory: Path) -> Iterator[str]:
+    """Yield the paths of the files of a compose; a link counts as the file that it leads to within it.
 
     What is hidden at the top is work in progress.
     """
@@ -215,4 +231,4 @@ def _files(directory: Path) -> Iterator[tuple[str, Path]]:
             file = Path(folder, name)
             path = file.relative_to(directory).as_posix()
             if file.is_file() and os.path.realpath(file).startswith(base + "/") and not path.startswith("."):
-                yield path, file
+                yield path

@@ -42,6 +42,23 @@ def paths(served: Service, id: int) -> set[str]:
     return {key.removeprefix(f"odcs-{id}.") for key in served.form.keys(f"odcs-{id}.")}
 
 
+def test_links_out_of_a_compose_lead_nowhere(served: Service) -> None:
+    """Who makes a compose may be nobody, and who brings it into storage is root."""
+    id = served.create("slow-3", flags=["no_reuse"])["id"]
+    log = f"/composes/odcs-{id}/pungi-stderr.log"
+    until(lambda: served.get(log).status_code, lambda status: status == 200)
+    here = served.data / "composes" / f"odcs-{id}"
+    (here / "passwd.log").symlink_to("/etc/passwd")
+    (here / "etc").symlink_to("/etc")
+    (here / "inner.log").symlink_to("pungi-stderr.log")
+    until(lambda: served.get(f"/composes/odcs-{id}/inner.log").status_code, lambda status: status == 200)
+    assert served.wait(id)["state_name"] == "done"
+    assert served.get(f"/composes/odcs-{id}/inner.log").status_code == 200
+    for path in ("passwd.log", "etc/passwd"):
+        assert served.get(f"/composes/odcs-{id}/{path}").status_code == 404, path
+    assert not any("passwd" in path for path in paths(served, id))
+
+
 def test_one_attempt_counts_and_the_others_go(served: Service, form: Form) -> None:
     id = served.create("slow-2", flags=["no_reuse"])["id"]
     log = f"/composes/odcs-{id}/pungi-stderr.log"
