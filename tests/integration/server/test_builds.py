@@ -176,7 +176,7 @@ def test_builds_are_for_who_is_trusted(tmp_path: Path) -> None:
         reply = guarded.call("POST", "/builds", "builder", body)
         assert reply.status_code == 202
         # Nobody works here: it waits, and the figures say so.
-        assert "queue_oldest_seconds 0.0" not in running.get("/metrics").text
+        assert "queue_oldest_seconds 0.0\n" not in running.get("/metrics").text
         path = f"/builds/{reply.json()['id']}"
         for rest in ("", "/events", "/log", "/files", "/files/tree"):
             assert guarded.call("GET", path + rest, None).status_code == 401
