@@ -16,6 +16,7 @@ from osbuild_core.exports.compose.rpmpackage import is_debug
 from osbuild_core.exports.compose.rpmselect import Listed, native
 
 _BASE = frozenset({"platform"})
+_ON_STREAMS = ("modulemd-defaults", "modulemd-obsoletes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Module:
 
 def exact_source(request: ComposeRequest, settings: ComposeSettings) -> str:
     """Return the source as names, streams, versions and contexts, with the modules that are needed."""
-    chosen = _choose(request, _read(request, settings))
+    chosen = _choose(request, _read(request, settings)[0])
     return " ".join(sorted({module.nsvc for module in chosen}))
 
 
@@ -68,13 +69,16 @@ def rpm_source(request: ComposeRequest, settings: ComposeSettings) -> rpm.RpmSou
     """Return where the packages of modules are, which these are, and the descriptions that go along."""
     import yaml
 
-    chosen = _choose(request, _read(request, settings))
+    known, others = _read(request, settings)
+    chosen = _choose(request, known)
     listed = Listed(
         frozenset().union(*(module.artifacts for module in chosen)),
         frozenset().union(*(module.installable() for module in chosen)),
         "the modules",
     )
     documents = [{"document": "modulemd", "version": 2, "data": dict(module.document)} for module in chosen]
+    names = {module.name for module in chosen}
+    documents += [other for other in others if other["data"]["module"] in names]
     text = yaml.safe_dump_all(
         documents, explicit_start=True, explicit_end=True, sort_keys=True, allow_unicode=True
     )
@@ -83,20 +87,16 @@ def rpm_source(request: ComposeRequest, settings: ComposeSettings) -> rpm.RpmSou
     )
 
 
-def _read(request: ComposeRequest, settings: ComposeSettings) -> list[Module]:
-    """Return all modules of the repositories for the request's arches. Raises ComposeError ``compose.source``."""
+def _read(request: ComposeRequest, settings: ComposeSettings) -> tuple[list[Module], list[dict[str, Any]]]:
+    """Return all modules of the repositories for the request's arches, and what these say of default and obsolete
+    streams. Raises ComposeError ``compose.source``."""
     import yaml
 
-    if request.scratch_modules or request.scratch_build_tasks or request.modular_koji_tags:
-        raise ComposeError(
-            "scratch modules and Koji's tags are not there without Koji",
-            code="compose.unsupported",
-            hint="name the module as name:stream",
-        )
     if not settings.module_repos:
         raise ComposeError("there are no repositories with modules", code="compose.source")
     fetcher = rpm.fetcher_of(settings)
     found: dict[tuple[str, str], Module] = {}
+    others: list[dict[str, Any]] = []
     for address in dict.fromkeys(for_arch(r, arch) for r in settings.module_repos for arch in request.arches):
         path = read_repository(address, fetcher).fetch("modules", fetcher)
         if path is None:
@@ -105,6 +105,11 @@ def _read(request: ComposeRequest, settings: ComposeSettings) -> list[Module]:
             text = b"".join(unpacking.blocks(path, SMALL))
             documents = list(yaml.load_all(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
             modules = [_module(one) for one in documents if one and one.get("document") == "modulemd"]
+            others += [
+                one
+                for one in documents
+                if one and one.get("document") in _ON_STREAMS and one["data"]["module"] and one not in others
+            ]
         except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ComposeError(
@@ -113,7 +118,7 @@ def _read(request: ComposeRequest, settings: ComposeSettings) -> list[Module]:
         found.update(
             {(module.nsvc, module.arch): module for module in modules if module.arch in request.arches}
         )
-    return list(found.values())
+    return list(found.values()), others
 
 
 def _module(document: Any) -> Module:

@@ -85,6 +85,8 @@ def lock(request: ComposeRequest, source: RpmSource, settings: ComposeSettings, 
     known: dict[str, Repository] = {}
     counted: dict[str, Repository] = {}
     selections: dict[str, Selection] = {}
+    for arch in sorted(set(request.multilib_arches) - set(request.arches)):
+        say(f"{arch}: no multilib, as it is not among the arches")
     for arch in request.arches:
         pool = RpmPool(arch)
         repos, allows = source.of(arch)

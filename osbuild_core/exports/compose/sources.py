@@ -17,7 +17,7 @@ Say = Callable[[str], None]
 
 def resolve(request: ComposeRequest, settings: ComposeSettings) -> ComposeRequest:
     """Return the request with its source made exact, and its revision. Raises ComposeError, ResolveError."""
-    check_results(request)
+    _check_supported(request)
     kind = request.source_type
     if kind is SourceType.pulp:
         return pulp.completed(request, settings)
@@ -39,8 +39,28 @@ def resolve(request: ComposeRequest, settings: ComposeSettings) -> ComposeReques
     return dataclasses.replace(request, koji_event=event)
 
 
-def check_results(request: ComposeRequest) -> None:
-    """Raise ComposeError ``compose.unsupported`` for a result that no stage makes."""
+_OF_KOJI = (
+    *("modular_koji_tags", "scratch_modules", "scratch_build_tasks", "module_defaults_url"),
+    *("base_module_br_name", "base_module_br_stream"),
+    *("base_module_br_stream_version_lte", "base_module_br_stream_version_gte"),
+)
+
+
+def _check_supported(request: ComposeRequest) -> None:
+    """Raise ComposeError ``compose.unsupported`` for what would be missing from the compose, were it passed over."""
+    for name in _OF_KOJI:
+        if getattr(request, name) not in ((), None):
+            raise ComposeError(
+                f"{name} means something to Koji and the module build service only",
+                code="compose.unsupported",
+                hint="leave it out; modules are named as name:stream in a source of the type module",
+            )
+    if request.modules and request.source_type is not SourceType.module:
+        raise ComposeError(
+            f"a source of the type {request.source_type.name} has no modules",
+            code="compose.unsupported",
+            hint="name them in a source of the type module",
+        )
     missing = request.results - {"repository"}
     if missing:
         raise ComposeError(
@@ -52,7 +72,7 @@ def check_results(request: ComposeRequest) -> None:
 
 def lock(request: ComposeRequest, settings: ComposeSettings, say: Say) -> Lock:
     """Choose what a resolved request is to have. Raises ComposeError, ResolveError."""
-    check_results(request)
+    _check_supported(request)
     match request.source_type:
         case SourceType.repo if debian.is_debian(request):
             return debian.lock(request, settings, say)

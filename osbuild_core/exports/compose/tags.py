@@ -41,13 +41,39 @@ def debian_request(request: ComposeRequest, settings: ComposeSettings) -> Compos
     entries = [entry for tag in tags.values() for entry in tag.repos]
     if not entries or not all(entry.startswith("deb ") for entry in entries):
         return None
-    narrowed = tuple(name for tag in tags.values() for name in tag.packages)
+    if request.builds:
+        raise ComposeError(
+            "a tag of Debian packages has no builds",
+            code="compose.unsupported",
+            hint="name packages with their versions, as name=version",
+        )
+    narrowed = [tag.packages for tag in tags.values() if tag.repos]
+    if any(narrowed) and not all(narrowed):
+        raise ComposeError(
+            "a tag cannot have all of one Debian archive and some packages of another",
+            code="compose.unsupported",
+            hint="name packages in each tag of the configuration, or in none",
+        )
+    names = tuple(dict.fromkeys(name for packages in narrowed for name in packages))
+    packages = _within(request.packages, names) if request.packages and names else request.packages or names
     return dataclasses.replace(
-        request,
-        source_type=SourceType.repo,
-        source=" ".join(entries),
-        packages=request.packages or narrowed,
+        request, source_type=SourceType.repo, source=" ".join(entries), packages=packages
     )
+
+
+def _within(words: Iterable[str], names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return ``words`` of a request as far as they are among the ``names`` of a set; both may have wildcards.
+
+    Raises ComposeError ``compose.packages`` for one that is not.
+    """
+    found: list[str] = []
+    for word in words:
+        name = re.split("[=/]", word)[0]
+        inside = [word] if matches(name, names) else [one for one in names if matches(one, [name])]
+        if not inside:
+            raise ComposeError(f"the tag does not have the package {word!r}", code="compose.packages")
+        found += inside
+    return tuple(dict.fromkeys(found))
 
 
 def rpm_source(request: ComposeRequest, settings: ComposeSettings) -> rpm.RpmSource:

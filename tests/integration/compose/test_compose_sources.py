@@ -105,6 +105,26 @@ def test_a_tag_of_debian_packages(tagged: ComposeSettings, tmp_path: Path) -> No
     assert result.packages == 3
 
 
+def test_a_tag_of_debian_packages_has_no_others(
+    tagged: ComposeSettings, archive: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "target"
+    entry = f"deb file://{archive} stable main contrib"
+    tags = {
+        "few": PackageTag((entry,), ("gre*", "words")),
+        "all": PackageTag((entry,)),
+        "both": PackageTag((), (), ("few", "all")),
+    }
+    own = replace(tagged, tags=tags)
+    request = ComposeRequest(SourceType.tag, "few", packages=("greet=1.0", "w*"), arches=(NATIVE,))
+    assert make(request, target, own).packages == 2
+    error = failure(replace(request, packages=("hello",)), target, own)
+    assert (error.code, error.detail) == ("compose.packages", "the tag does not have the package 'hello'")
+    assert make(replace(request, source="all", packages=("hello",)), target, own, 2).packages == 3
+    for change in ({"source": "both"}, {"builds": ("hello-1.0-1",)}):
+        assert failure(replace(request, **change), target, own).code == "compose.unsupported"
+
+
 def test_a_tag_has_changed_when_its_repository_has(tmp_path: Path, settings: ComposeSettings) -> None:
     repo = repository(tmp_path / "repo", [Rpm("one")], revision=5)
     tagged = replace(settings, tags={"t": PackageTag((str(repo),))})
@@ -325,6 +345,10 @@ def module(name: str, version: int, rpms: list[str], **requires: list[str]) -> d
     return {"document": "modulemd", "version": 2, "data": data}
 
 
+def defaults(name: str) -> dict[str, Any]:
+    return {"document": "modulemd-defaults", "version": 1, "data": {"module": name, "stream": "1"}}
+
+
 @pytest.fixture
 def modular(settings: ComposeSettings, tmp_path: Path) -> ComposeSettings:
     repo = build(
@@ -339,6 +363,7 @@ def modular(settings: ComposeSettings, tmp_path: Path) -> ComposeSettings:
         module("broken", 1, ["gone-0:1-1.x86_64", "gone-debuginfo-0:1-1.x86_64", "gone-0:1-1.src"]),
         module("choosy", 1, [], lib=["9", "1"]),
         module("averse", 1, [], lib=["-9"]),
+        *(defaults("ed"), defaults("other")),
     ]
     (tmp_path / "modules.yaml").write_text(yaml.safe_dump_all(documents))
     command = ["modifyrepo_c", "--mdtype=modules", str(tmp_path / "modules.yaml"), str(repo / "repodata")]
@@ -352,8 +377,9 @@ def test_modules_with_what_they_need(modular: ComposeSettings, tmp_path: Path) -
     result = make(request, tmp_path / "target", modular)
     assert packages(result) == ["ed-4-1.x86_64", "lib-1.0-1.x86_64"]
     (described,) = (result.directory / "compose/Temporary/x86_64/os/repodata").glob("*modules.yaml.gz")
-    names = [one["data"]["name"] for one in yaml.safe_load_all(gzip.decompress(described.read_bytes()))]
-    assert names == ["ed", "lib"]
+    found = list(yaml.safe_load_all(gzip.decompress(described.read_bytes())))
+    assert [one["data"].get("name") for one in found] == ["ed", "lib", None]
+    assert found[2] == defaults("ed")
 
 
 def test_modules_may_be_packed_in_any_way(modular: ComposeSettings, tmp_path: Path) -> None:
@@ -388,6 +414,26 @@ def test_results_that_nothing_makes(settings: ComposeSettings, rpms: Path, tmp_p
     request = ComposeRequest(SourceType.repo, str(rpms), results=frozenset({"repository", "iso"}))
     error = failure(request, tmp_path / "target", settings)
     assert (error.code, "no stage makes the result iso" in error.detail) == ("compose.unsupported", True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"modular_koji_tags": ("m",)},
+        {"scratch_modules": ("m:1",)},
+        {"scratch_build_tasks": ("1",)},
+        {"module_defaults_url": "https://example.org/d", "module_defaults_commit": "main"},
+        {"base_module_br_name": "platform"},
+        {"base_module_br_stream_version_lte": 0},
+        {"modules": ("ed:1",)},
+    ],
+)
+def test_what_nothing_here_knows_is_not_passed_over(
+    settings: ComposeSettings, rpms: Path, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    error = failure(replace(ComposeRequest(SourceType.repo, str(rpms)), **change), tmp_path / "t", settings)
+    assert error.code == "compose.unsupported"
+    assert next(iter(change)) in error.detail
 
 
 def test_a_locked_compose_is_json(settings: ComposeSettings, rpms: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from osbuild_core.exports.compose.configuration import ComposeSettings
 from osbuild_core.exports.compose.errors import ComposeError
 from osbuild_core.exports.compose.generate import Place, Result, generate, resolve
 from osbuild_core.exports.compose.lock import Lock
+from osbuild_core.exports.compose.place import is_complete
 from osbuild_core.exports.compose.request import ComposeRequest
 from osbuild_core.exports.compose.vocabulary import SourceType
 from tests.packages.rpms import Rpm, index, repack, replaced, repository
@@ -275,6 +276,20 @@ def test_composes_share_packages_and_metadata(
         assert path.samefile(two.directory / TREE / path.relative_to(one.directory / TREE))
     repomd = "x86_64/os/repodata/repomd.xml"
     assert (one.directory / TREE / repomd).read_bytes() == (two.directory / TREE / repomd).read_bytes()
+
+
+def test_one_that_is_made_once_more_is_not_complete_meanwhile(
+    request_: ComposeRequest, settings: ComposeSettings, tmp_path: Path
+) -> None:
+    place = Place(tmp_path / "target", 1)
+    generate(request_, place, settings)
+    assert is_complete(place)
+    seen: list[bool] = []
+    generate(
+        request_, place, settings, log=lambda line: seen.append("is done" not in line and is_complete(place))
+    )
+    assert seen and not any(seen)
+    assert is_complete(place)
 
 
 def test_what_was_locked_is_made_again(
