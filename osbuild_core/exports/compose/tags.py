@@ -13,6 +13,7 @@ from osbuild_core.exports.compose.request import ComposeRequest
 from osbuild_core.exports.compose.rpmpackage import RpmPackage
 from osbuild_core.exports.compose.rpmselect import matches
 from osbuild_core.exports.compose.vocabulary import SourceType
+from osbuild_core.model.errors import OsbuildError
 
 
 def tags_of(request: ComposeRequest, settings: ComposeSettings) -> dict[str, PackageTag]:
@@ -165,16 +166,15 @@ def tag_changed(
 ) -> Callable[[str, int], bool]:
     """Return what tells whether a tag, or one that it inherits from, changed since a revision (for reuse.choose).
 
-    A tag that is not there any more has changed.
+    A tag that is not there any more has changed; so has one that cannot be read, as nobody knows: whoever makes the
+    compose then finds out why.
     """
 
     def changed(name: str, event: int) -> bool:
         request = ComposeRequest(SourceType.tag, name, arches=arches)
         try:
             now = revision(request, settings)
-        except ComposeError as error:
-            if error.retryable:
-                raise
+        except OsbuildError:
             return True
         return now is None or now > event
 

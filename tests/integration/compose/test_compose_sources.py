@@ -127,12 +127,14 @@ def test_a_tag_of_debian_packages_has_no_others(
 
 def test_a_tag_has_changed_when_its_repository_has(tmp_path: Path, settings: ComposeSettings) -> None:
     repo = repository(tmp_path / "repo", [Rpm("one")], revision=5)
-    tagged = replace(settings, tags={"t": PackageTag((str(repo),))})
+    lost = PackageTag(("deb file:///nowhere stable main",))
+    tagged = replace(settings, tags={"t": PackageTag((str(repo),)), "lost": lost})
     changed = tag_changed(tagged)
     assert resolve(ComposeRequest(SourceType.tag, "t"), tagged).koji_event == 5
     assert not changed("t", 5)
     assert changed("t", 4)
     assert changed("gone", 5)
+    assert changed("lost", 5)
 
 
 def test_builds_are_found_by_their_source_packages(tagged: ComposeSettings, tmp_path: Path) -> None:
