@@ -218,17 +218,30 @@ def _opened(directory: Path, path: str) -> BinaryIO:
         raise FileNotFoundError(2, os.strerror(2), path) from None
 
 
+def _leads_beside(path: str, base: str) -> bool:
+    """Tell whether a directory is no link, or one to another below ``base`` in which it is not itself.
+
+    Links are not followed from where a link has led: a few of them that lead to each other would have no end.
+    """
+    if not os.path.islink(path):
+        return True
+    folder = os.path.dirname(path)
+    here, real = os.path.realpath(folder), os.path.realpath(path)
+    return here == folder and real.startswith(base + "/") and not f"{here}/".startswith(real + "/")
+
+
 def _files(directory: Path) -> Iterator[str]:
-    """Yield the paths of the files of a compose; a link counts as the file that it leads to within it.
+    """Yield the paths of the files of a compose; a link counts as the file or directory within that it leads to.
 
     What is hidden at the top is work in progress.
     """
     base = os.path.realpath(directory)
-    for folder, folders, names in os.walk(directory):
-        if Path(folder) == directory:
+    for folder, folders, names in os.walk(base, followlinks=True):
+        if folder == base:
             folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = [name for name in folders if _leads_beside(os.path.join(folder, name), base)]
         for name in names:
             file = Path(folder, name)
-            path = file.relative_to(directory).as_posix()
+            path = file.relative_to(base).as_posix()
             if file.is_file() and os.path.realpath(file).startswith(base + "/") and not path.startswith("."):
                 yield path

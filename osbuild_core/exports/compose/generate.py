@@ -110,7 +110,11 @@ def _make(
     if lock.kind == "image":
         name = request.source.partition("#")[0]
         latest = "-".join([name, settings.release_version, *([request.label] if request.label else [])])
-        places.link_by_type(place, request.compose_type, made.compose_id, latest)
+        try:
+            places.link_by_type(place, request.compose_type, made.compose_id, latest)
+        except OSError as error:
+            # It can be had without.
+            journal.say(f"there are no links to it: {error.strerror}")
     return Result(
         directory=place.directory,
         pungi_compose_id=made.compose_id,

@@ -90,6 +90,10 @@ def generate(
         with contextlib.suppress(FileExistsError):
             (top / "passwd").symlink_to("/etc/passwd")
             (top / "up").symlink_to("/etc")
+            (top / "round").symlink_to(".")
+            (top / "i686").mkdir()
+            (top / "i686/there").write_text("there\n")
+            (top / "i386").symlink_to("i686")
     with (place.target_dir.parent / "made").open("a") as made:
         made.write(f"{place.id} {request.source} {sorted(request.packages)}\n")
     repository = request.source_type is not SourceType.raw_config
