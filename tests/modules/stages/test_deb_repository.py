@@ -256,3 +256,22 @@ def test_source_packages_that_are_not_whole(tree: Path, tmp_path: Path) -> None:
     ended = run_raw("deb-repository", tree, {"suite": "t", "sources": sources}, files={"sources": folder})
     assert ended.status == 1
     assert "its file hello_1.0.tar.xz is not in the input" in ended.log
+
+
+def test_packages_do_not_say_where_they_are(tree: Path, tmp_path: Path) -> None:
+    lies = {"Filename": "pool/other.deb", "sha256": "0" * 64, "Size": "1"}
+    path = debs.build(tmp_path / "debs", "liar", {**lies, "Homepage": "https://example.org"})
+    folder = path.parent
+    make(tree, folder, {"packages": {path.name: "pool/main/l/liar.deb"}})
+    index = tree / f"dists/test/main/binary-{debs.NATIVE}/Packages.xz"
+    text = lzma.decompress(index.read_bytes()).decode()
+    assert [
+        line
+        for line in text.splitlines()
+        if line.startswith(("Filename", "Size", "SHA", "sha", "Sta", "Home"))
+    ] == [
+        "Homepage: https://example.org",
+        "Filename: pool/main/l/liar.deb",
+        f"Size: {path.stat().st_size}",
+        f"SHA256: {hashlib.sha256(path.read_bytes()).hexdigest()}",
+    ]
