@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +35,9 @@ def test_a_package_file_is_read(deb: Any, tmp_path: Path, compression: str) -> N
     )
     (control / "postinst").write_text("#!/bin/sh\n")
     (control / "postinst").chmod(0o755)
+    (tmp_path / "root/usr/bin").mkdir(parents=True)
+    (tmp_path / "root/usr/bin/one").write_text("one")
+    (tmp_path / "root/usr/bin/link").symlink_to("one")
     path = tmp_path / "file without suffix"
     command = [
         "dpkg-deb",
@@ -54,6 +58,23 @@ def test_a_package_file_is_read(deb: Any, tmp_path: Path, compression: str) -> N
     assert found.relations("Depends") == [["two", "three"], ["four"]]
     assert found.fields["Description"] == "short\n long\n .\n longer"
     assert found.control["postinst"][:2] == (b"#!/bin/sh\n", 0o755)
+    assert sorted(deb.paths(str(path))) == ["usr/bin/link", "usr/bin/one"]
+
+
+@pytest.mark.parametrize("compression", ["xz", "gzip", "none", "zstd"])
+def test_a_package_whose_files_are_cut_off(deb: Any, tmp_path: Path, compression: str) -> None:
+    (tmp_path / "root/DEBIAN").mkdir(parents=True)
+    (tmp_path / "root/DEBIAN/control").write_text(
+        "Package: one\nVersion: 1\nArchitecture: all\nMaintainer: N <n@example.org>\nDescription: short\n"
+    )
+    for name in ("one", "two"):
+        (tmp_path / "root" / name).write_bytes(random.Random(name).randbytes(100_000))
+    path = tmp_path / "package"
+    subprocess.run(["dpkg-deb", f"-Z{compression}", "--build", str(tmp_path / "root"), str(path)], check=True)
+    assert sorted(deb.paths(str(path))) == ["one", "two"]
+    path.write_bytes(path.read_bytes()[:60_000])
+    with pytest.raises(deb.DebError):
+        deb.paths(str(path))
 
 
 @pytest.mark.parametrize("content", [b"", b"!<arch>\n", b"!<arch>\n" + b"x" * 200, b"PK\3\4"])

@@ -4,9 +4,11 @@ import io
 import re
 import subprocess
 import tarfile
+import zlib
 
 _AR_MAGIC = b"!<arch>\n"
 _AR_HEADER = 60
+_BUFFER = 1 << 20
 
 
 class DebError(ValueError):
@@ -68,21 +70,77 @@ def read(path):
     return Package(path, fields, control)
 
 
+def paths(path):
+    """Return the paths of the files in the package ``path``, directories apart, without a slash at the front.
+
+    Raises DebError, OSError.
+    """
+    with open(path, "rb") as file:
+        name, size = _find(file, path, "data.tar")
+        # What is read beyond the end is none of its business, so it does not get there.
+        part = _Part(file, size)
+        kind = {"data.tar": "", "data.tar.xz": "xz", "data.tar.gz": "gz", "data.tar.bz2": "bz2"}.get(name)
+        if kind is not None:
+            return _listed(path, part, kind)
+    # As with control data.
+    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", path], stdout=subprocess.PIPE) as process:
+        found = _listed(path, process.stdout, "")
+        # What is padding has to be read, too, or dpkg-deb would complain.
+        while process.stdout.read(_BUFFER):
+            pass
+    if process.returncode != 0:
+        raise DebError("{}: dpkg-deb cannot read it".format(path))
+    return found
+
+
+def _listed(path, stream, kind):
+    """Return the paths in the tar archive that ``stream`` has, packed as ``kind`` says."""
+    try:
+        with tarfile.open(fileobj=stream, mode="r|" + kind, bufsize=_BUFFER) as archive:
+            found = [member.name for member in archive if not member.isdir()]
+    except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error) as error:
+        raise DebError("{}: broken archive of files: {}".format(path, error)) from None
+    except Exception as error:
+        # Only who has the module of the format knows the class of its errors.
+        if type(error).__name__ != "LZMAError":
+            raise
+        raise DebError("{}: broken archive of files: {}".format(path, error)) from None
+    return [name[2:] if name.startswith("./") else name for name in found]
+
+
+class _Part:
+    """Reads the next ``size`` bytes of ``file``."""
+
+    def __init__(self, file, size):
+        self._file = file
+        self._left = size
+
+    def read(self, size):
+        data = self._file.read(min(size, self._left))
+        self._left -= len(data)
+        return data
+
+
+def _find(file, path, prefix):
+    """Go to the part of the package in ``file`` whose name begins with ``prefix``; return its name and size."""
+    if file.read(len(_AR_MAGIC)) != _AR_MAGIC:
+        raise DebError("{}: not a Debian package".format(path))
+    while True:
+        header = file.read(_AR_HEADER)
+        size = header[48:58].strip()
+        if header[58:] != b"`\n" or not size.isdigit():
+            raise DebError("{}: no {} in it".format(path, prefix))
+        name, size = header[:16].decode("ascii", "replace").rstrip(" /"), int(size)
+        if name.startswith(prefix):
+            return name, size
+        file.seek(size + size % 2, io.SEEK_CUR)
+
+
 def _control_archive(path):
     """Return the tar archive of control files, not compressed."""
     with open(path, "rb") as file:
-        if file.read(len(_AR_MAGIC)) != _AR_MAGIC:
-            raise DebError("{}: not a Debian package".format(path))
-        while True:
-            header = file.read(_AR_HEADER)
-            size = header[48:58].strip()
-            if header[58:] != b"`\n" or not size.isdigit():
-                raise DebError("{}: no control archive in it".format(path))
-            name, size = header[:16].decode("ascii", "replace").rstrip(" /"), int(size)
-            if name.startswith("control.tar"):
-                data = file.read(size)
-                break
-            file.seek(size + size % 2, io.SEEK_CUR)
+        name, size = _find(file, path, "control.tar")
+        data = file.read(size)
     return _decompress(path, name, data)
 
 
