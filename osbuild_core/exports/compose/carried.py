@@ -31,7 +31,7 @@ def worthwhile(
 ) -> list[dict[str, MetadataFile]]:
     """Return the files, by kind, of those ``repositories`` (by URL) whose entries are to be carried over.
 
-    Raises ComposeError ``compose.address`` for files that a repository says are where it may not send us.
+    Raises ComposeError ``compose.source`` for files that a repository says are where it may not send us.
     """
     found = []
     for url in dict.fromkeys(package.repo for package in packages):
@@ -44,8 +44,7 @@ def worthwhile(
         size = sum(file.open_size or 0 for file in files.values())
         if size * _METADATA_BYTE < sum(package.size + _PACKAGE for package in own):
             for file in files.values():
-                if not file.address.startswith(url):
-                    check_address(file.address, fetcher.allowed)
+                check_address(file.address, fetcher.allowed)
             found.append(files)
     return found
 

@@ -82,6 +82,7 @@ def rewritten(source: Path, target: Path, pattern: str, by: str) -> Path:
         ('href="ed', 'href="http://169.254.169.254/ed'),
         ('href="ed', 'href="file:///etc/ed'),
         ('href="ed', 'href="../../../../etc/ed'),
+        ('href="ed', 'href="%2e%2e/ed'),
         ('href="ed', 'xml:base="http://localhost/" href="ed'),
         ('<checksum type="sha256" pkgid="YES">[0-9a-f]+', '<checksum type="sha256" pkgid="YES">' + "0" * 64),
     ],
@@ -100,6 +101,22 @@ def test_metadata_that_lead_elsewhere(
     assert [
         path.name for path in (tmp_path / "target/odcs-1").iterdir() if not path.name.endswith(".log")
     ] == []
+
+
+@pytest.mark.parametrize("href", ["../../../etc/other", "%2e%2e/other", "http://169.254.169.254/other"])
+def test_entries_that_would_be_carried_over_from_elsewhere(
+    plain: Path, settings: ComposeSettings, tmp_path: Path, href: str
+) -> None:
+    repo = tmp_path / "repo"
+    shutil.copytree(plain, repo)
+    repomd = repo / "repodata/repomd.xml"
+    repomd.write_text(re.sub('href="[^"]*-other.xml.gz"', f'href="{href}"', repomd.read_text()))
+    (repo.parent / "other").write_text("a file that is there")
+    allowed = replace(settings, allowed_sources=(str(repo),))
+    with pytest.raises(ComposeError) as caught:
+        generate(ComposeRequest(SourceType.repo, str(repo)), Place(tmp_path / "target", 1), allowed)
+    assert caught.value.code == "compose.source"
+    assert "nothing is read from" in caught.value.detail
 
 
 @pytest.mark.parametrize(
