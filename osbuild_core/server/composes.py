@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import delete, literal_column, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import undefer
 
@@ -119,18 +119,16 @@ async def listed(
     if backwards:
         # From the end, which is nearer.
         skipped, down = total - skipped - length, not down
-    filters = conditions(Compose, equal)
+    in_order = False
     if database.is_sqlite and equal and name != "id":
-        everything = await counted(database, {})
-        if (skipped + length) * everything < total * total:
-            # So many that following the order finds a page soon. SQLite has no figures to see that by, and would
-            # sort them all: a plus keeps it from the index of the filter (its documentation of the planner).
-            filters = [literal_column(f"+composes.{column}") == value for column, value in equal.items()]
+        # So many that following the order finds a page soon? SQLite has no figures to see that by, and would sort
+        # all that it finds.
+        in_order = (skipped + length) * await counted(database, {}) < total * total
     keys = [getattr(Compose, name)] + ([Compose.id] if name != "id" else [])
     # Found by an index alone, as far as that goes; only what is on the page is read whole.
     found = (
         select(Compose.id)
-        .where(*filters)
+        .where(*conditions(Compose, equal, in_order=in_order))
         .order_by(*(key.desc() if down else key.asc() for key in keys))
         .offset(skipped)
         .limit(length)

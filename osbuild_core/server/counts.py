@@ -17,6 +17,9 @@ from osbuild_core.server.tables import Compose, ComposeCount
 GROUP = ("owner", "source_type", "state", "compose_type", "label")
 """Columns of composes by which they are counted."""
 
+SELECTIVE = ("pungi_compose_id", "source")
+"""Columns of which a value is that of few composes."""
+
 FEW = 100
 """Rows that are not worth the work."""
 
@@ -30,19 +33,27 @@ async def counted(database: Database, equal: Mapping[str, Any]) -> int:
         return int(await session.scalar(query) or 0)
 
 
-def conditions(table: Any, equal: Mapping[str, Any]) -> list[Any]:
-    """Return conditions for ``equal`` that an index can answer: for texts without end, by how they begin."""
+def conditions(table: Any, equal: Mapping[str, Any], *, in_order: bool = False) -> list[Any]:
+    """Return conditions for ``equal``, in the form in which indexes are used that help.
+
+    One that finds few by itself keeps the others from theirs, as what those find is much. ``in_order`` keeps all
+    from them, for a query that follows the index of its order.
+    """
+    few = next((name for name in SELECTIVE if table is Compose and name in equal), None)
     found: list[Any] = []
     for name, value in equal.items():
-        if table is Compose and name in Compose.BEGINNINGS:
-            # Not the column itself beside it: SQLite would put the value into the expression, and find no index.
-            rest = func.substr(getattr(table, name), Compose.BEGINNING + 1)
-            found += [
-                Compose.BEGINNINGS[name] == value[: Compose.BEGINNING],
-                rest == value[Compose.BEGINNING :],
-            ]
+        column = getattr(table, name)
+        if in_order or few not in (None, name):
+            # No index has this expression.
+            found.append(func.coalesce(column, column) == value)
+        elif table is Compose and name in Compose.BEGINNINGS:
+            length = Compose.BEGINNING
+            found.append(Compose.BEGINNINGS[name] == value[:length])
+            if len(value) >= length:
+                # Not the whole text: SQLite would put that into how it begins, and find no index.
+                found.append(func.substr(column, length + 1) == value[length:])
         else:
-            found.append(getattr(table, name) == value)
+            found.append(column == value)
     return found
 
 

@@ -57,7 +57,7 @@ class Compose(Base):
         Index("composes_done", "time_done", "id"),
         Index("composes_removed", "time_removed", "id"),
         Index("composes_expire", "time_to_expire", "id"),
-        Index("composes_source", _beginning("source"), "id"),
+        Index("composes_source", _beginning("source"), "id", "state"),
         Index("composes_label", _beginning("label"), "id"),
         Index("composes_pungi_id", _beginning("pungi_compose_id"), "id"),
     )

@@ -229,6 +229,12 @@ def test_stuck_composes_are_given_up(served: Service) -> None:
 
 
 def test_totals_are_those_of_what_is_there(served: Service) -> None:
+    for what, more in {
+        "totals": {},
+        "fail": {"label": "RC-1.0"},
+        "f32": {"type": "tag", "label": "RC-1.0"},
+    }.items():
+        served.wait(served.create(what, **more)["id"])
     groups = served.sql("SELECT state, source_type, count(*) FROM composes GROUP BY state, source_type")
     assert len(groups) > 2
     for state, kind, count in (group.split("|") for group in groups):
@@ -236,9 +242,15 @@ def test_totals_are_those_of_what_is_there(served: Service) -> None:
         assert meta["total"] == int(count)
     (labelled,) = served.sql("SELECT count(*) FROM composes WHERE label = 'RC-1.0' AND owner = 'unknown'")
     assert served.get("/api/1/composes/?label=RC-1.0&owner=unknown").json()["meta"]["total"] == int(labelled)
-    source = "http://packages.test/shared"
-    (shared,) = served.sql(f"SELECT count(*) FROM composes WHERE source = '{source}'")
-    assert served.get(f"/api/1/composes/?source={source}&state=2").json()["meta"]["total"] == int(shared)
+    source = "http://packages.test/totals"
+    assert served.get(f"/api/1/composes/?source={source}&state=2").json()["meta"]["total"] == 1
+    assert served.get(f"/api/1/composes/?source={source}x").json()["meta"]["total"] == 0
+    # Longer than what is in an index of it.
+    long = [served.wait(served.create("y" * 120 + end)["id"])["source"] for end in "ab"]
+    for source in (*long, long[0][:100]):
+        found = served.get(f"/api/1/composes/?source={source}").json()
+        assert [item["source"] for item in found["items"]] == [one for one in long if one == source]
+        assert found["meta"]["total"] == len(found["items"])
     # Maintenance keeps the rows that say so few, as long as there are some to add up.
     until(
         lambda: served.sql("SELECT count(*), sum(n) FROM compose_counts")[0].split("|"),

@@ -19,7 +19,7 @@ _NEW: dict[str, list[Any]] = {
     "composes_label": [sa.literal_column("substr(label, 1, 100)"), "id"],
     "composes_pungi_id": [sa.literal_column("substr(pungi_compose_id, 1, 100)"), "id"],
     "composes_removed": ["time_removed", "id"],
-    "composes_source": [sa.literal_column("substr(source, 1, 100)"), "id"],
+    "composes_source": [sa.literal_column("substr(source, 1, 100)"), "id", "state"],
     "composes_submitted": ["time_submitted", "id"],
     "composes_task": ["koji_task_id", "id"],
     "composes_type": ["source_type", "id"],
