@@ -7,8 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-revision = "v0003"
-down_revision = "v0002"
+revision = "v0004"
+down_revision = "v0003"
 
 _GROUP = ("owner", "source_type", "state", "compose_type", "label")
 _NEW: dict[str, list[Any]] = {
