@@ -21,6 +21,7 @@ from osbuild_core.server.database import HEAD, Database
 from osbuild_core.server.tables import Base
 from tests.emulator import postgresql
 from tests.integration.server import test_compose_api as api
+from tests.integration.server import test_page as pages
 from tests.integration.server.running import PROGRAM, Service, service, settings_file
 
 
@@ -124,6 +125,8 @@ def scaled(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
         api.test_a_failure_that_may_pass_is_tried_again,
         api.test_lists_are_filtered_ordered_and_paged,
         api.test_health_metrics_and_description,
+        pages.test_lists_are_filtered,
+        pytest.param(pages.test_a_build_with_a_hostile_manifest, marks=pytest.mark.root),
     ],
     ids=lambda check: check.__name__,
 )
