@@ -153,7 +153,8 @@ async def follow(
 
 async def _stream(service: Service, id: int, after: int) -> AsyncIterator[str]:
     silent = 0.0
-    while True:
+    # Who follows goes on at the next server, or at this one when it is back.
+    while not service.is_stopping():
         found = await builds.events(service.database, id, after)
         for event in found:
             after, silent = event.id, 0.0

@@ -148,6 +148,7 @@ async def _serve(
             server_header=False,
         )
     )
+    service.is_stopping = lambda: server.should_exit
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, setattr, server, "should_exit", True)

@@ -22,7 +22,8 @@ from osbuild_core.server.storage import Storage, storage_of
 
 @dataclass(slots=True)
 class Service:
-    """One server process. ``wake`` tells workers that there is something to do, ``notices`` is for the log."""
+    """One server process. ``wake`` tells workers that there is something to do; ``is_stopping`` tells whoever answers
+    for long that it is time to end."""
 
     settings: ServerSettings
     database: Database
@@ -32,6 +33,7 @@ class Service:
     metrics: Metrics = field(default_factory=Metrics)
     storage: Storage | None = None
     wake: Callable[[], None] = lambda: None
+    is_stopping: Callable[[], bool] = lambda: False
 
     @classmethod
     def of(cls, request: Request) -> Service:

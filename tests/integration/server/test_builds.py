@@ -185,3 +185,9 @@ def test_builds_are_for_who_is_trusted(tmp_path: Path) -> None:
         assert guarded.call("GET", path, "other").status_code == 200
         assert guarded.call("DELETE", path, "alice").status_code == 403
         assert guarded.call("DELETE", path, "builder").status_code == 202
+        # Who follows does not keep a server from stopping, and hears a proper end of what it was sent.
+        path = f"/builds/{guarded.call('POST', '/builds', 'builder', body).json()['id']}"
+        headers = {"Authorization": f"Bearer {made['builder']}"}
+        following = running.get(f"{path}/events", headers=headers, stream=True)
+        assert following.status_code == 200
+    assert following.content == b""
