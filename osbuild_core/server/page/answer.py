@@ -114,7 +114,8 @@ def page(
         viewer=viewer,
         **context,
     )
-    return HTMLResponse(text, status_code=status, headers=HEADERS)
+    # Halves of characters come from what others have printed, and names of files.
+    return HTMLResponse(text.encode(errors="replace"), status_code=status, headers=HEADERS)
 
 
 class PageRoute(APIRoute):

@@ -146,6 +146,7 @@ def test_lists_are_filtered(served: Service) -> None:
     assert rows("source_type=tag") == set()
     assert rows("owner=nobody%3Cscript%3E") == set()
     assert served.get("/ui/composes?state=nonsense").status_code == 400
+    assert checked(served.get("/ui/composes?owner=%00")).words
 
 
 @pytest.mark.root
@@ -174,6 +175,8 @@ def test_a_build_with_a_hostile_manifest(served: Service) -> None:
     assert id in [item["id"] for item in listed]
     assert made not in [item["id"] for item in listed]
     assert served.get("/builds?owner=nobody").json()["meta"]["total"] == 0
+    assert served.get("/builds?owner=%00").status_code == 400
+    checked(served.get("/ui/builds?owner=%00"))
 
 
 @pytest.mark.root
