@@ -47,10 +47,27 @@ async def _response(request: Request, storage: Storage, key: str) -> Response:
     if found is None:
         raise Refusal(404, "There is no such file")
     settings = Service.of(request).settings.storage
-    if settings is not None and settings.redirect:
+    # Logs are small, and the page may not follow an address of another service.
+    if settings is not None and settings.redirect and LOG.fullmatch(key.rpartition("/")[2]) is None:
         address = await asyncio.to_thread(storage.address, key, request.method)
         return RedirectResponse(address, status_code=307, headers={"Cache-Control": "no-store"})
     return content_response(request, StoredContent(storage, found), key)
+
+
+async def stored_end(service: Service, id: int, file: str, at_most: int) -> tuple[bytes, int]:
+    """Return the last bytes of a file of a compose, and how long it is; nothing where it is not there."""
+    assert service.storage is not None
+    counts = await _attempt(service.database, id, file)
+    try:
+        key = service.storage.key(id, counts or "", file)
+        found = None if counts is None else await asyncio.to_thread(service.storage.find, key)
+        if found is None:
+            return b"", 0
+        content = StoredContent(service.storage, found)
+        start = max(0, content.size - at_most)
+        return b"".join([part async for part in content.stream(start, content.size)]), content.size
+    except AwsError:
+        return b"", 0
 
 
 async def _attempt(database: Database, id: int, file: str) -> str | None:

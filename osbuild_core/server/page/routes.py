@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
+from osbuild_core.exports.compose.journal import ERRORS
 from osbuild_core.exports.compose.vocabulary import FLAGS, SourceType, State
 from osbuild_core.server import builds, composes
 from osbuild_core.server.build_routes import build_for, builds_for, exported
@@ -25,6 +26,7 @@ from osbuild_core.server.page.progress import progress
 from osbuild_core.server.page.viewer import Viewer, viewer_of
 from osbuild_core.server.refusal import Refusal
 from osbuild_core.server.service import Service, sender
+from osbuild_core.server.stored_files import stored_end
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 LOG = 64 << 10
@@ -155,10 +157,12 @@ async def compose(request: Request, id: Id) -> Response:
     if row is None:
         raise Refusal(404, f"There is no compose {id}")
     shown = compose_document(row, service.settings, service.base(request))
-    folder = f"odcs-{composes.record(row).directory_id}"
-    log, offset = "", 0
-    if row.target_dir == "default":
-        log, offset = await asyncio.to_thread(_log_end, service, f"{folder}/pungi-stderr.log")
+    folder = composes.record(row).directory_id
+    log, offset = b"", 0
+    if row.target_dir == "default" and service.storage is not None:
+        log, offset = await stored_end(service, folder, ERRORS, LOG)
+    elif row.target_dir == "default":
+        log, offset = await asyncio.to_thread(_log_end, service, f"odcs-{folder}/{ERRORS}")
     return page(
         request,
         "compose.html",
@@ -166,11 +170,13 @@ async def compose(request: Request, id: Id) -> Response:
         compose=shown,
         type=SourceType(row.source_type).name,
         busy=shown["state_name"] in BUSY,
-        log=plain(log),
-        log_path=f"/composes/{folder}/pungi-stderr.log" if row.target_dir == "default" else None,
+        log=plain(log.decode(errors="replace")),
+        log_path=f"/composes/odcs-{folder}/{ERRORS}" if row.target_dir == "default" else None,
         offset=offset,
         cut=offset > LOG,
         reused=row.reused_id,
+        # Where everyone may read, a plain link does: it may lead to another service.
+        guarded=not service.settings.access.public_read,
         command=same_compose(shown),
         server=address(service.base(request)),
         seconds=service.settings.limits.seconds_to_live,
@@ -180,15 +186,15 @@ async def compose(request: Request, id: Id) -> Response:
     )
 
 
-def _log_end(service: Service, path: str) -> tuple[str, int]:
-    """Return the end of a log and how long it is, "" and 0 where it is not there (yet)."""
+def _log_end(service: Service, path: str) -> tuple[bytes, int]:
+    """Return the end of a log and how long it is; nothing where it is not there (yet)."""
     try:
         fd = opened(service.settings.directory, path)
     except Refusal:
-        return "", 0
+        return b"", 0
     try:
         size = os.fstat(fd).st_size
-        return os.pread(fd, LOG, max(0, size - LOG)).decode(errors="replace"), size
+        return os.pread(fd, LOG, max(0, size - LOG)), size
     finally:
         os.close(fd)
 

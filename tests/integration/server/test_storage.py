@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from tests.integration.server import test_compose_api as api
+from tests.integration.server import test_page as pages
 from tests.integration.server.running import Form, Service, service, until
 
 pytestmark = pytest.mark.xdist_group("rabbitmq")
@@ -29,6 +30,7 @@ def served(form: Form, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
         api.test_lists_are_filtered_ordered_and_paged,
         api.test_health_metrics_and_description,
         api.test_a_log_is_read_from_where_one_was,
+        pages.test_a_compose,
     ],
     ids=lambda check: check.__name__,
 )
@@ -144,5 +146,8 @@ def test_clients_are_sent_to_the_storage(form: Form, tmp_path: Any) -> None:
         assert reply.headers["location"].startswith(form.emulator.url)
         assert reply.headers["cache-control"] == "no-store"
         assert served.session.get(done["result_repofile"] + "x").status_code == 404
+        # But not for logs, which the page reads from us.
+        log = served.get(f"/composes/odcs-{done['id']}/pungi-stderr.log", allow_redirects=False)
+        assert log.status_code == 200
         followed = requests.get(done["result_repofile"], headers={"Range": "bytes=0-5"}, timeout=30)
         assert (followed.status_code, followed.text) == (206, "[odcs-")
