@@ -74,4 +74,27 @@ class CommandError(Exception):
         if started.path and started.path == directory:
             reason = f"{directory}: {os.strerror(started.error).lower()}"
             hint = "is it still there, and may this user go there?"
+        elif directory and "/" in command and started.error in (errno.ENOENT, errno.EACCES):
+            reason, hint = _about_file(os.path.join(directory, command)) or (reason, hint)
         super().__init__(f"cannot start {command!r}: {reason} ({hint})")
+
+
+def _about_file(path: str) -> tuple[str, str] | None:
+    """Return what is wrong with the file at ``path`` as a program, and what to do; None where that is not known."""
+    if os.path.isdir(path):
+        return "it is a directory", "name a program in it"
+    try:
+        if not os.stat(path).st_mode & 0o111:
+            return "it is not executable", "chmod +x; an embedded file needs runnable: true"
+        with open(path, "rb") as file:
+            first = file.readline(256)
+    except OSError:
+        return None
+    interpreter = first[2:].split()[:1] if first.startswith(b"#!") else []
+    if interpreter and not os.path.exists(interpreter[0]):
+        name = os.fsdecode(interpreter[0])
+        return (
+            f"its interpreter {name} is not there",
+            "is it installed? the first line of the script names it",
+        )
+    return None

@@ -22,6 +22,7 @@ DEEPEST = 100
 
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _WORDS = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -86,7 +87,14 @@ def _json(text: str) -> Any:
 
     if text.startswith("\ufeff"):
         raise ValueError("it begins with a byte order mark")
-    return json.loads(text, object_pairs_hook=pairs, parse_constant=_constant)
+    found = json.loads(text, object_pairs_hook=pairs, parse_constant=_constant)
+    if _HALF.search(text):
+        try:
+            json.dumps(found, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            half = f"\\u{ord(error.object[error.start]):04x}"
+            raise ValueError(f"{half} is half of a character, without the other half") from None
+    return found
 
 
 def _constant(word: str) -> NoReturn:

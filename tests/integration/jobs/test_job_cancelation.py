@@ -166,14 +166,16 @@ def test_what_is_cancelled_is_not_what_comes_after_it() -> None:
 
 # What cannot be started or written
 
+RUNNABLE = "chmod +x; an embedded file needs runnable: true"
+
 
 @pytest.mark.parametrize(
     ("command", "code", "says"),
     [
         ("no-such-command", 127, "it is not there (is it installed, and in PATH?)"),
         ("/no/such/command", 127, "it is not there (is it installed, and in PATH?)"),
-        ("/etc/passwd", 126, "permission denied (may this user run it?)"),
-        ("/etc", 126, "permission denied (may this user run it?)"),
+        ("/etc/passwd", 126, f"it is not executable ({RUNNABLE})"),
+        ("/etc", 126, "it is a directory (name a program in it)"),
     ],
 )
 def test_a_command_that_cannot_be_run(command: str, code: int, says: str) -> None:
@@ -185,6 +187,22 @@ def test_a_command_that_cannot_be_run(command: str, code: int, says: str) -> Non
         )
         assert run.told[-1] == status
         assert run.exit().state is ActionState.SUCCESS
+
+
+@pytest.mark.parametrize(
+    ("text", "runnable", "code", "says"),
+    [
+        ("#!/no/interpreter -x\ntrue", True, 127, "its interpreter /no/interpreter is not there"),
+        ("#!/bin/sh\ntrue", False, 126, f"it is not executable ({RUNNABLE})"),
+        ("true", True, 126, "exec format error (a script needs a first line like #!/bin/sh)"),
+    ],
+)
+def test_an_embedded_file_that_cannot_be_run(text: str, runnable: bool, code: int, says: str) -> None:
+    file = {"name": "F", "type": "TEXT", "data": text, "runnable": runnable}
+    with opened() as run:
+        status = run.task(script({"command": "{{Task.File.F}}"}, file))
+        assert status.exit_code == code
+        assert status.fail_message is not None and f"/F': {says}" in status.fail_message
 
 
 def test_the_path_is_that_of_the_action(tmp_path: Path) -> None:

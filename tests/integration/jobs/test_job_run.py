@@ -162,7 +162,11 @@ def test_what_fails_has_its_line_place_and_hint(cli: Cli) -> None:
             {"command": "no-such-command"},
             "cannot start 'no-such-command': it is not there (is it installed, and in PATH?)",
         ),
-        ({"command": "/etc/passwd"}, "cannot start '/etc/passwd': permission denied (may this user run it?)"),
+        (
+            {"command": "/etc/passwd"},
+            "cannot start '/etc/passwd': it is not executable"
+            " (chmod +x; an embedded file needs runnable: true)",
+        ),
         (sh("exit 4"), "it ended with exit status 4 (its output may say why)"),
         (sh("kill -9 $$"), "it ended with signal 9 (its output may say why)"),
         (sh("sleep 1000", timeout=1), "it took longer than its timeout (raise the timeout of the action)"),

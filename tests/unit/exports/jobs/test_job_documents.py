@@ -146,6 +146,8 @@ def test_what_is_wrong_with_yaml_is_told_with_its_place(text: str, message: str)
         ('{"a": NaN}', "NaN is not a number"),
         ('{"a":' * 200_000, "nested too deeply"),
         ("\ufeff{}", "byte order mark"),
+        (r'{"a": ["\ud83d x"]}', r"\ud83d is half of a character"),
+        (r'{"\udc00": 1}', r"\udc00 is half of a character"),
         ('{"a": ' + "9" * 5000 + "}", "it is not JSON"),
     ],
 )
