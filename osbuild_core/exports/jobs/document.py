@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 DEEPEST = 100
 """Levels that a document may have; templates have about a dozen."""
 
+LARGEST = 64 << 20
+"""Bytes that a file may have. A device may have no end."""
+
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
@@ -43,10 +46,14 @@ def read_document(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     try:
         with open(path, "rb") as file:
-            data = file.read()
+            data = file.read(LARGEST + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise UsageError(f"cannot read {path}: {reason}", code="usage.template") from error
+    if len(data) > LARGEST:
+        raise UsageError(
+            f"{path} is no template: it has more than {LARGEST >> 20} MiB", code="usage.template"
+        )
     try:
         return parse_document(data, as_json=str(path).lower().endswith(".json"))
     except DecodeValidationError as error:

@@ -8,10 +8,12 @@ was cut short is left out. One run at a time has the file.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -94,6 +96,9 @@ class Results:
         self._file: IO[bytes] = open(fd, "ab", buffering=0)  # noqa: SIM115
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                # A device may have no end.
+                raise OSError(errno.EINVAL, "it is no regular file")
             data = path.read_bytes()
             self._states = self._read(data)
             if data and not data.endswith(b"\n"):

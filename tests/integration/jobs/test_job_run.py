@@ -19,7 +19,7 @@ import yaml
 
 from osbuild_core.exports.jobs import ActionState
 from osbuild_core.exports.jobs.amounts import MEMORY, VCPU, host_amounts, slots
-from osbuild_core.exports.jobs.results import Results
+from osbuild_core.exports.jobs.results import Results, ResultsError
 from tests.integration.core_cli.conftest import OSBUILD_CORE, Cli
 from tests.integration.jobs.sessions import alive, descendants, sh, template, wait_for
 
@@ -444,6 +444,12 @@ def test_results_do_not_grow_for_ever(tmp_path: Path) -> None:
         results.forget(steps=["step"])
     with Results(path) as results:
         assert not results.done("one")
+
+
+def test_results_are_kept_in_a_file() -> None:
+    for path in ("/dev/zero", "/dev/full", "/dev/null"):
+        with pytest.raises(ResultsError, match=f"cannot use {path}: it is no regular file"):
+            Results(Path(path))
 
 
 def test_one_run_at_a_time_has_the_results(cli: Cli) -> None:

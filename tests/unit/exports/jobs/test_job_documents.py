@@ -160,6 +160,11 @@ def test_bytes_that_are_no_text() -> None:
     assert parse_document(b"\xef\xbb\xbfa: 1", as_json=False) == {"a": 1}
 
 
+def test_a_file_without_an_end_is_no_template() -> None:
+    with pytest.raises(UsageError, match="more than 64 MiB"):
+        read_document("/dev/zero")
+
+
 def test_a_file_is_json_by_its_name(tmp_path: Path) -> None:
     (tmp_path / "t.JSON").write_text("a: 1")
     (tmp_path / "t.yml").write_text("a: 1")
