@@ -21,7 +21,7 @@ NAME = "carried"
 """The option of the stage and its input."""
 
 # What it costs, in bytes of a package that are hashed: one of metadata that is unpacked and searched, and the rest
-# that is to be done for a package. Measured; by a factor of two either way it matters little.
+# that is to be done for a package. Estimates; by a factor of two either way it matters little.
 _METADATA_BYTE = 6
 _PACKAGE = 400_000
 
