@@ -227,7 +227,7 @@ class Assignment:
             await finish(session, self._lease)
             row = await session.get(Compose, self._lease.subject_id, with_for_update=True)
             assert row is not None
-            row.attempt = self._lease.attempt
+            row.attempt = self._lease.attempt if self._keeping is not None else None
             row.pungi_compose_id = data["pungi_compose_id"]
             row.result_repo, row.result_repofile = data["result_repo"], data["result_repofile"]
             row.locked = data["locked"]
@@ -242,7 +242,7 @@ class Assignment:
             await finish(session, self._lease)
             row = await session.get(Compose, self._lease.subject_id, with_for_update=True)
             assert row is not None
-            row.attempt = self._lease.attempt
+            row.attempt = self._lease.attempt if self._keeping is not None else None
             await composes.over(session, row, State.failed, plain(reason))
 
     async def _resolved(self, columns: Mapping[str, Any]) -> bool:

@@ -21,7 +21,7 @@ from osbuild_core.model.errors import OsbuildError
 from osbuild_core.server.composes import BUSY, FINISHED, over, record
 from osbuild_core.server.counts import add_up
 from osbuild_core.server.database import Database, now
-from osbuild_core.server.queue import COMPOSE
+from osbuild_core.server.queue import COMPOSE, attempt
 from osbuild_core.server.settings import ServerSettings
 from osbuild_core.server.storage import Storage
 from osbuild_core.server.tables import Compose, Work, Worker
@@ -112,8 +112,13 @@ class Maintenance:
                     await self._fail(session, id, reason)
 
     async def _fail(self, session: AsyncSession, id: int, reason: str) -> None:
-        await session.execute(delete(Work).where(Work.kind == COMPOSE, Work.subject_id == id))
+        gone = await session.execute(
+            delete(Work).where(Work.kind == COMPOSE, Work.subject_id == id).returning(Work.id, Work.fence)
+        )
+        work = gone.first()
         row = await session.get(Compose, id, with_for_update=True)
+        if row is not None and work is not None:
+            row.attempt = attempt(*work)
         if row is not None and State(row.state) in (State.wait, State.generating):
             await over(session, row, State.failed, reason)
             log.warning("given up", extra={"data": {"id": id}})
@@ -131,7 +136,7 @@ class Maintenance:
         for start in range(0, len(names), AT_ONCE):
             ids = names[start : start + AT_ONCE]
             if self._storage is not None and target_dir == "default":
-                free = await self._over(ids)
+                free = await self._over(ids, in_storage=True) | await self._unused(ids, target_dir)
             else:
                 free = await self._unused(ids, target_dir)
             generator = importlib.import_module(self._settings.composes.generator)
@@ -159,14 +164,19 @@ class Maintenance:
             )
             return set(removed) - set(used)
 
-    async def _over(self, ids: Sequence[int]) -> set[int]:
-        """Return those of ``ids`` whose files are in storage by now, or never will be."""
+    async def _over(self, ids: Sequence[int], *, in_storage: bool = False) -> set[int]:
+        """Return those of ``ids`` that nothing more is made of; ``in_storage``: and whose directory nobody needs.
+
+        What was made before there was a storage is served from its directory.
+        """
+        moved = Compose.attempt.is_not(None) | Compose.reused_id.is_not(None)
         async with self._database.reading() as session:
             found = await session.scalars(
                 select(Compose.id).where(
                     Compose.id.in_(ids),
                     Compose.target_dir == "default",
                     Compose.state.not_in([int(state) for state in BUSY]) | Compose.reused_id.is_not(None),
+                    *([moved] if in_storage else []),
                 )
             )
             return set(found)

@@ -14,13 +14,14 @@ from osbuild_core.exports.aws.errors import AwsError
 from osbuild_core.exports.compose.vocabulary import State
 from osbuild_core.server.composes import BUSY
 from osbuild_core.server.database import Database
-from osbuild_core.server.files import content_response
+from osbuild_core.server.files import content_response, file_response
 from osbuild_core.server.queue import COMPOSE, attempt
 from osbuild_core.server.refusal import Refusal
 from osbuild_core.server.service import Service
 from osbuild_core.server.storage import LOG, Storage, Stored
 from osbuild_core.server.tables import Compose, Work
 
+NOWHERE = ""
 _PATH = re.compile(r"odcs-([0-9]{1,18})/(.+)", re.DOTALL)
 
 
@@ -36,6 +37,8 @@ async def stored_response(request: Request, path: str) -> Response:
     counts = await _attempt(service.database, id, file)
     if counts is None:
         raise Refusal(404, "There is no such file")
+    if counts == NOWHERE:
+        return file_response(request, service.settings.directory, path)
     try:
         return await _response(request, service.storage, service.storage.key(id, counts, file))
     except AwsError as error:
@@ -71,7 +74,10 @@ async def stored_end(service: Service, id: int, file: str, at_most: int) -> tupl
 
 
 async def _attempt(database: Database, id: int, file: str) -> str | None:
-    """Return the attempt whose ``file`` is to be seen: logs of the one that is made, all of one that is done."""
+    """Return the attempt whose ``file`` is to be seen: logs of the one that is made, all of one that is done.
+
+    NOWHERE where there is none, as it was made before there was a storage.
+    """
     async with database.reading() as session:
         found = (
             await session.execute(
@@ -95,6 +101,8 @@ async def _attempt(database: Database, id: int, file: str) -> str | None:
             sharing = select(Compose.id).where(Compose.reused_id == id, Compose.state != int(State.removed))
             if await session.scalar(sharing.limit(1)) is None:
                 return None
+        if counts is None:
+            return NOWHERE
         # Cancelled in the middle, there may be some of its files.
         return counts if is_log or state is not State.failed else None
 

@@ -108,7 +108,7 @@ class Compose(Base):
     removed_by: Mapped[str | None] = mapped_column(String(255))
     reused_id: Mapped[int | None] = mapped_column(BigInteger)
     attempt: Mapped[str | None] = mapped_column(String(64))
-    """Which of the leases for it has made what is there of it, as ``queue.attempt`` names them."""
+    """Which of the leases for it has made what is in storage of it, as ``queue.attempt`` names them."""
     pungi_compose_id: Mapped[str | None] = mapped_column(Text)
     koji_task_id: Mapped[int | None] = mapped_column(BigInteger)
     result_repo: Mapped[str | None] = mapped_column(Text)

@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 import requests
 
+from tests.emulator.aws.client import Emulator
+from tests.emulator.rabbitmq import Broker
 from tests.integration.server import test_compose_api as api
 from tests.integration.server import test_page as pages
 from tests.integration.server.running import Form, Service, service, until
+from tests.integration.server.running import Form, Service, grown, service, until
 
 pytestmark = pytest.mark.xdist_group("rabbitmq")
 
@@ -151,3 +154,24 @@ def test_clients_are_sent_to_the_storage(form: Form, tmp_path: Any) -> None:
         assert log.status_code == 200
         followed = requests.get(done["result_repofile"], headers={"Range": "bytes=0-5"}, timeout=30)
         assert (followed.status_code, followed.text) == (206, "[odcs-")
+
+
+def test_what_was_made_before_stays_in_its_directory(
+    postgres: str, rabbit: Broker, bucket_emulator: Emulator, tmp_path: Any
+) -> None:
+    # Of its own, as workers of the others would put it into storage.
+    form = grown(postgres, rabbit, bucket_emulator)
+    settings = {"database": form.database, "broker": form.broker}
+    with service(tmp_path, settings, "--migrate") as served:
+        before = served.wait(served.create("before", flags=["no_reuse"])["id"])
+    with service(tmp_path, form=form) as served:
+        # Long enough for maintenance.
+        after = served.wait(served.create("slow-1", flags=["no_reuse"])["id"])
+        for id in (before["id"], after["id"]):
+            path = f"/composes/odcs-{id}/compose/Temporary/odcs-{id}.repo"
+            assert served.get(path).text.startswith(f"[odcs-{id}]")
+        directory = served.data / "composes" / f"odcs-{before['id']}"
+        assert directory.exists()
+        assert paths(served, before["id"]) == set()
+        served.delete(f"/api/1/composes/{before['id']}")
+        until(directory.exists, lambda there: not there)
