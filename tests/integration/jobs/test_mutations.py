@@ -148,4 +148,4 @@ def compare(seed: int) -> None:
             else:
                 surprises.append(f"{what}: another job")
     assert not surprises, "\n".join([f"seed {seed}", *surprises])
-    assert same > COUNT / 8
+    assert same > COUNT / 16
