@@ -12,7 +12,6 @@ from tests.emulator.aws.client import Emulator
 from tests.emulator.rabbitmq import Broker
 from tests.integration.server import test_compose_api as api
 from tests.integration.server import test_page as pages
-from tests.integration.server.running import Form, Service, service, until
 from tests.integration.server.running import Form, Service, grown, service, until
 
 pytestmark = pytest.mark.xdist_group("rabbitmq")
