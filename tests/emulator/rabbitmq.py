@@ -15,6 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+_BOUND = (
+    *("setpriv", "--pdeathsig", "KILL"),
+    *("unshare", "--pid", "--fork", "--kill-child", "--mount-proc"),
+)
+"""What a command begins with that ends with us, and all its processes with it: Erlang starts one that would stay."""
 PATIENCE = 90.0
 
 
@@ -29,7 +34,6 @@ class Broker:
         self._directory = directory
         self._port, self._between, self._names = free_ports(3)
         self._server: subprocess.Popen[bytes] | None = None
-        self._epmd: subprocess.Popen[bytes] | None = None
         self.url = f"amqp://guest:guest@127.0.0.1:{self._port}//"
 
     def begin(self) -> None:
@@ -58,12 +62,9 @@ class Broker:
         for name in ("data", "log"):
             (self._directory / name).mkdir(exist_ok=True)
         (self._directory / "plugins").write_text("[].\n")
-        # Erlang's own directory of names; it would start one that stays.
-        if self._epmd is None:
-            self._epmd = subprocess.Popen(["epmd"], env=environment, **_QUIET)
         with (self._directory / "out").open("a") as out:
             self._server = subprocess.Popen(
-                [str(PROGRAM)],
+                [*_BOUND, str(PROGRAM)] if os.geteuid() == 0 else [str(PROGRAM)],
                 env=environment,
                 cwd=self._directory,
                 stdin=subprocess.DEVNULL,
@@ -97,15 +98,6 @@ class Broker:
                 os.killpg(self._server.pid, signal.SIGKILL)
             self._server.wait()
 
-    def end(self) -> None:
-        self.kill()
-        if self._epmd is not None:
-            self._epmd.kill()
-            self._epmd.wait()
-
-
-_QUIET = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-
 
 def free_ports(count: int) -> list[int]:
     """Return ports of loopback that nobody listens on now."""
@@ -132,5 +124,5 @@ def running(*, wait: bool = True) -> Iterator[Broker]:
             broker.wait()
         yield broker
     finally:
-        broker.end()
+        broker.kill()
         shutil.rmtree(directory, ignore_errors=True)
