@@ -28,9 +28,6 @@ def served(form: Form, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
     [
         api.test_a_compose_from_request_to_files,
         api.test_a_failed_compose_tells_why_and_has_a_log,
-        api.test_a_failure_that_may_pass_is_tried_again,
-        api.test_lists_are_filtered_ordered_and_paged,
-        api.test_health_metrics_and_description,
         api.test_a_log_is_read_from_where_one_was,
         pages.test_a_compose,
     ],
