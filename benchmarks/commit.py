@@ -68,7 +68,7 @@ def main() -> None:
     )
     parser.add_argument("--files", type=int, default=25_000, help="how many (default: %(default)s)")
     parser.add_argument("--megabytes", type=int, default=1000, help="how much in all (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=3, help="how often (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=7, help="how often (default: %(default)s)")
     parser.add_argument(
         "--directory", type=Path, help="where to work (default: the directory for temporary files)"
     )

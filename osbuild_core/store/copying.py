@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -53,12 +54,14 @@ def copy_tree(
 def _follow(program: subprocess.Popen[str], cancelled: Callable[[], bool]) -> str:
     """Wait for ``program`` and return what it said on standard error; kill it when ``cancelled()``."""
     try:
-        while True:
-            try:
-                return program.communicate(timeout=POLL_SECONDS)[1]
-            except subprocess.TimeoutExpired:
-                if cancelled():
-                    raise Cancelled("cancelled while a tree was copied") from None
+        said = None
+        while said is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                said = program.communicate(timeout=POLL_SECONDS)[1]
+            # Also when it was faster than we look: whoever cancels does not want what comes next.
+            if cancelled():
+                raise Cancelled("cancelled while a tree was copied")
+        return said
     except BaseException:
         program.kill()
         raise

@@ -104,6 +104,7 @@ def test_a_password_does_not_log_in(machine: Machine, key: Path) -> None:
     assert "passwordauthentication no" in shown.splitlines()
 
 
+@pytest.mark.soak
 def test_grub_can_be_configured_anew(machine: Machine, key: Path) -> None:
     before = machine.ssh("admin", key, "sudo grep -o 'root=UUID=.*' /boot/grub/grub.cfg").splitlines()
     machine.ssh("admin", key, "sudo update-grub", 300)

@@ -374,7 +374,7 @@ WEATHER = [
 ]
 
 
-@pytest.mark.parametrize("upload", ["ebs", "s3"])
+@pytest.mark.parametrize("upload", ["ebs", pytest.param("s3", marks=pytest.mark.soak)])
 def test_in_bad_weather(ami: Ami, upload: str) -> None:
     """Throttled, with answers lost, and with an AWS that takes its time to know what it has made."""
     regions = [HOME, "eu-west-1", "ap-east-1", "sa-east-1"]

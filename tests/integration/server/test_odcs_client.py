@@ -79,6 +79,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield found
 
 
+@pytest.mark.soak
 def test_the_library(programs: Path, served: Service, tmp_path: Path) -> None:
     done = subprocess.run(
         [str(programs / "python"), "-c", LIBRARY, served.url + "/"],

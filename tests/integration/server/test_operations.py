@@ -19,6 +19,7 @@ from tests.integration.server.running import ROOT, Service, service, until
 EXAMPLES = ROOT / "examples" / "service"
 
 
+@pytest.mark.soak
 def test_a_backup_that_is_taken_while_it_runs(running: Service, tmp_path: Path) -> None:
     copy = tmp_path / "data"
     copy.mkdir()

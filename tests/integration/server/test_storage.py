@@ -152,6 +152,7 @@ def test_clients_are_sent_to_the_storage(form: Form, tmp_path: Any) -> None:
         assert (followed.status_code, followed.text) == (206, "[odcs-")
 
 
+@pytest.mark.soak
 def test_what_was_made_before_stays_in_its_directory(
     postgres: str, rabbit: Broker, bucket_emulator: Emulator, tmp_path: Any
 ) -> None:
