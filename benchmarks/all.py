@@ -20,6 +20,7 @@ BENCHMARKS = (
     "job_check",
     "job_run",
     "service_lists",
+    "compose",
 )
 
 
