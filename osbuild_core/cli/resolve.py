@@ -10,7 +10,7 @@ import click
 
 from osbuild_core.cli.commands import Place, json_option
 from osbuild_core.cli.documents import print_json, write_output
-from osbuild_core.cli.lines import printable, size
+from osbuild_core.cli.lines import on_one_line, printable, size
 from osbuild_core.cli.table import table, terminal_width
 
 DEFAULT_MAX = 36
@@ -60,7 +60,7 @@ def command(
     if as_json:
         print_json({"success": True, "output": str(output)})
     else:
-        click.echo(f"{output}: {_summary(manifest)}", err=True)
+        click.echo(f"{on_one_line(str(output))}: {_summary(manifest)}", err=True)
 
 
 def _summary(manifest: dict[str, Any]) -> str:
@@ -82,7 +82,10 @@ def _list(variables: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         print_json(variables)
         return
-    rows = [(one["name"], one["type"], _default(one), one["description"]) for one in variables]
+    # A row stays one, whatever the template has in it.
+    rows = [
+        (one["name"], one["type"], _default(one), " ".join(one["description"].split())) for one in variables
+    ]
     for line in table(("NAME", "TYPE", "DEFAULT", "DESCRIPTION"), rows, width=terminal_width()):
         click.echo(printable(line))
 
@@ -94,5 +97,6 @@ def _default(variable: dict[str, Any]) -> str:
     if variable.get("secret"):
         return "(secret)"
     default = variable["default"]
-    text = default if isinstance(default, str) and default else json.dumps(default, ensure_ascii=False)
+    plain = isinstance(default, str) and default and default.isprintable()
+    text = default if plain else json.dumps(default, ensure_ascii=False)
     return text if len(text) <= DEFAULT_MAX else f"{text[: DEFAULT_MAX - 1]}…"

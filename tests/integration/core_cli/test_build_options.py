@@ -189,5 +189,11 @@ def test_variables_of_a_template_are_listed(cli: Cli) -> None:
     lines = done.stdout.splitlines()
     assert lines[0].split() == ["NAME", "TYPE", "DEFAULT", "DESCRIPTION"]
     assert lines[3].split() == ["key", "string", "(required)", "public", "key"]
+    assert len(lines) == 8
+    (cli.directory / "u.yaml").write_text(
+        'variables: {a: {default: "1\\n2", description: "x\\n y"}}\npipelines: []\n'
+    )
+    done = cli.run("resolve", "u.yaml", "--variables")
+    assert done.stdout.splitlines()[1].split() == ["a", "string", '"1\\n2"', "x", "y"]
     done = cli.run("resolve", "t.yaml", "-D", "key=k", "-o", "m.json")
     assert done.stderr == "m.json: 1 pipeline, 1 stage\n"

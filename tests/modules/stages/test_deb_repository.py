@@ -120,13 +120,12 @@ def test_the_same_packages_give_the_same_bytes(
     assert shots[0] == shots[1]
 
 
-def test_apt_takes_the_packages(tree: Path, packages: Path, places: dict[str, str], tmp_path: Path) -> None:
-    make(tree, packages, {"packages": places, "copy_packages": True})
-    state = tmp_path / "apt"
+def apt_get(tree: Path, state: Path, kind: str) -> list[str]:
+    """Return apt-get with the repository in ``tree`` as its only one (``deb`` or ``deb-src``), which it has read."""
     for name in ("lists/partial", "cache/archives/partial"):
         (state / name).mkdir(parents=True)
     (state / "status").touch()
-    (state / "sources.list").write_text(f"deb [trusted=yes] file://{tree} test main\n")
+    (state / "sources.list").write_text(f"{kind} [trusted=yes] file://{tree} test main\n")
     options = {
         "Dir::State": state,
         "Dir::State::status": state / "status",
@@ -136,19 +135,27 @@ def test_apt_takes_the_packages(tree: Path, packages: Path, places: dict[str, st
         "APT::Sandbox::User": "root",
         "Debug::NoLocking": "true",
     }
-    arguments = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
-    subprocess.run(["apt-get", *arguments, "-q", "update"], check=True, capture_output=True)
+    command = [
+        "apt-get",
+        "-q",
+        *(word for name, value in options.items() for word in ("-o", f"{name}={value}")),
+    ]
+    subprocess.run([*command, "update"], check=True, capture_output=True)
+    return command
+
+
+def test_apt_takes_the_packages(tree: Path, packages: Path, places: dict[str, str], tmp_path: Path) -> None:
+    make(tree, packages, {"packages": places, "copy_packages": True})
+    state = tmp_path / "apt"
+    apt = apt_get(tree, state, "deb")
     done = subprocess.run(
-        ["apt-get", *arguments, "-q", "download", "hello", "greet"],
-        check=True,
-        capture_output=True,
-        cwd=state,
+        [*apt, "download", "hello", "greet"], check=True, capture_output=True, text=True, cwd=state
     )
-    assert b"E:" not in done.stderr
+    assert "E:" not in done.stderr
     downloaded = {f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}" for path in state.glob("*.deb")}
     assert downloaded == set(places)
     shown = subprocess.run(
-        ["apt-get", *arguments, "--print-uris", "-qq", "install", "hello"],
+        [*apt, "--print-uris", "-qq", "install", "hello"],
         check=True,
         capture_output=True,
         text=True,
@@ -219,23 +226,9 @@ def test_apt_takes_source_packages(
         ("hello", "1.0", "pool/main/h/hello"),
     ]
     state = tmp_path / "apt"
-    for name in ("lists/partial", "cache/archives/partial"):
-        (state / name).mkdir(parents=True)
-    (state / "status").touch()
-    (state / "sources.list").write_text(f"deb-src [trusted=yes] file://{tree} test main\n")
-    words = {
-        "Dir::State": state,
-        "Dir::State::status": state / "status",
-        "Dir::Cache": state / "cache",
-        "Dir::Etc::sourcelist": state / "sources.list",
-        "Dir::Etc::sourceparts": "/dev/null",
-        "APT::Sandbox::User": "root",
-        "Debug::NoLocking": "true",
-    }
-    arguments = [word for name, value in words.items() for word in ("-o", f"{name}={value}")]
-    subprocess.run(["apt-get", *arguments, "-q", "update"], check=True, capture_output=True)
+    apt = apt_get(tree, state, "deb-src")
     done = subprocess.run(
-        ["apt-get", *arguments, "-q", "source", "--download-only", "hello", "greet"],
+        [*apt, "source", "--download-only", "hello", "greet"],
         check=True,
         capture_output=True,
         text=True,
