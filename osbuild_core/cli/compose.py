@@ -119,6 +119,8 @@ def lines(compose: dict[str, Any]) -> list[str]:
     shown += [f"  owner    {compose['owner']}", f"  expires  {compose['time_to_expire']}"]
     if compose["state_name"] == "done" and compose.get("result_repofile"):
         shown.append(f"  repo     {compose['result_repofile']}")
+        if "iso" in compose.get("results", ()):
+            shown.append(f"  images   {compose['toplevel_url']}/compose/metadata/images.json")
     elif compose["state_name"] == "failed" and compose.get("toplevel_url"):
         shown.append(f"  log      {compose['toplevel_url']}/pungi-stderr.log")
     return shown
@@ -169,7 +171,7 @@ def _waiting(function: Any) -> Any:
     metavar="ID",
     help='Key of signatures, "" for none; preferred first.',
 )
-@click.option("--result", "results", multiple=True, metavar="NAME", help="iso, boot.iso.")
+@click.option("--result", "results", multiple=True, metavar="NAME", help="iso: images as well.")
 @click.option(
     "--lookaside-repo",
     "lookaside_repos",

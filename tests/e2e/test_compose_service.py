@@ -22,9 +22,9 @@ import yaml
 from tests.emulator import odcs
 from tests.emulator.awspub import cache_directory
 from tests.integration.compose.test_compose_sources import git, module
-from tests.integration.compose.test_debian_composes import machine
 from tests.integration.server.running import Service, service, until
 from tests.packages import archives, keys
+from tests.packages.archives import machine
 from tests.packages.keys import Key
 from tests.packages.rpms import Rpm, repository
 

@@ -88,3 +88,35 @@ def write(root: Path, suite: str = "stable", key: Key | None = None, architectur
 def _run(root: Path, *arguments: str) -> bytes:
     done = subprocess.run(["apt-ftparchive", *arguments], cwd=root, check=True, capture_output=True)
     return done.stdout
+
+
+def machine(root: Path, entries: str) -> list[str]:
+    """Make a machine on which nothing is installed and no key is trusted; return the options for its apt."""
+    for name in (
+        "var/lib/dpkg/info",
+        "var/lib/dpkg/updates",
+        "var/lib/apt/lists/partial",
+        "var/log/apt",
+        "etc/apt/preferences.d",
+        "var/cache/apt/archives/partial",
+    ):
+        (root / name).mkdir(parents=True)
+    (root / "var/lib/dpkg/status").touch()
+    sources = root / "etc/apt/sources.list.d"
+    sources.mkdir(parents=True)
+    (sources / "compose.sources").write_text(entries)
+    options = {
+        "Dir": root,
+        "Dir::State::status": root / "var/lib/dpkg/status",
+        "Dir::Etc::sourcelist": "/dev/null",
+        "Dir::Etc::sourceparts": sources,
+        "Dir::Etc::trusted": "/dev/null",
+        "Dir::Etc::trustedparts": "/dev/null",
+        "APT::Sandbox::User": "root",
+        "APT::Architecture": NATIVE,
+        "Debug::NoLocking": "true",
+        "Dir::Bin::dpkg": "/usr/bin/dpkg",
+        "DPkg::Options::": f"--root={root}",
+        "APT::Update::Error-Mode": "any",
+    }
+    return [word for name, value in options.items() for word in ("-o", f"{name}={value}")]

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from osbuild_core.exports.compose.configuration import ComposeSettings
 from osbuild_core.exports.compose.errors import ComposeError
+from osbuild_core.exports.compose.images import Image
 from osbuild_core.exports.compose.lock import Lock
 from osbuild_core.exports.compose.place import Place
 from osbuild_core.exports.compose.request import ComposeRequest
 
 VARIANT = "Temporary"
+IMAGES = "images.json"
 _SUFFIXES = {"test": ".t", "ci": ".ci", "nightly": ".n", "production": "", "development": ".d"}
 
 
@@ -39,7 +43,12 @@ def compose_id(request: ComposeRequest, place: Place, settings: ComposeSettings)
 
 
 def write_metadata(
-    request: ComposeRequest, lock: Lock, identity: Identity, settings: ComposeSettings, folder: Path
+    request: ComposeRequest,
+    lock: Lock,
+    identity: Identity,
+    settings: ComposeSettings,
+    folder: Path,
+    images: Sequence[Image] = (),
 ) -> None:
     """Write the metadata of a compose into ``folder``. Raises ComposeError ``compose.dependency``."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -56,6 +65,9 @@ def write_metadata(
             "sources": _debian_files(lock, "source"),
         }
         (folder / "debs.json").write_text(json.dumps(document, indent=2) + "\n")
+        if images:
+            document = {"compose": document["compose"], "images": [_image(image) for image in images]}
+            (folder / IMAGES).write_text(json.dumps(document, indent=2) + "\n")
         return
     try:
         import productmd.composeinfo
@@ -78,6 +90,8 @@ def write_metadata(
         variant.paths.packages[arch] = f"{VARIANT}/{arch}/os/Packages"
         variant.paths.debug_repository[arch] = variant.paths.debug_tree[arch] = f"{VARIANT}/{arch}/debug/tree"
         variant.paths.source_repository[arch] = variant.paths.source_tree[arch] = f"{VARIANT}/source/tree"
+    for image in images:
+        variant.paths.isos[image.arch] = f"{VARIANT}/{os.path.dirname(image.path)}"
     info.variants.add(variant)
     info.dump(str(folder / "composeinfo.json"))
 
@@ -100,6 +114,34 @@ def write_metadata(
     rpms.validate()
     rpms.serialize(document)
     (folder / "rpms.json").write_text(json.dumps(document, sort_keys=True, separators=(",", ":")) + "\n")
+    if images:
+        _write_images(images, identity, folder / IMAGES)
+
+
+def _write_images(images: Sequence[Image], identity: Identity, target: Path) -> None:
+    import productmd.images
+
+    found = productmd.images.Images()
+    _fill(found.compose, id=identity.id, type=identity.type, date=identity.date, respin=0)
+    for image in images:
+        described = productmd.images.Image(found)
+        _fill(described, **_image(image), disc_number=1, disc_count=1, subvariant=VARIANT)
+        found.add(VARIANT, image.arch, described)
+    found.dump(str(target))
+
+
+def _image(image: Image) -> dict[str, Any]:
+    """Return what productmd calls the properties of an image."""
+    return {
+        "path": f"{VARIANT}/{image.path}",
+        "mtime": image.mtime,
+        "size": image.size,
+        "volume_id": image.volume,
+        "type": "dvd",
+        "format": "iso",
+        "arch": image.arch,
+        "checksums": {"sha256": image.sha256},
+    }
 
 
 def _debian_files(lock: Lock, category: str) -> list[dict[str, str]]:

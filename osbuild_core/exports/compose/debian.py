@@ -153,8 +153,8 @@ def _locked(
         inputs["sources"] = _files(list(source))
     if inputs:
         stage["inputs"] = inputs
-    manifest: dict[str, Any] = {"version": "2", "pipelines": [{"name": PIPELINE, "source-epoch": newest}]}
-    manifest["pipelines"][0]["stages"] = [stage]
+    manifest: dict[str, Any] = {"version": "2", "pipelines": [], "sources": {}}
+    manifest["pipelines"].append({"name": PIPELINE, "source-epoch": newest, "stages": [stage]})
     if places:
         items = {checksum: {"url": one.url} for checksum, one in {**binary, **source}.items()}
         manifest["sources"] = {"org.osbuild.curl": {"items": items}}

@@ -11,6 +11,7 @@ from osbuild_core.exports.compose import place as places
 from osbuild_core.exports.compose import sources
 from osbuild_core.exports.compose.configuration import ComposeSettings
 from osbuild_core.exports.compose.errors import ComposeError
+from osbuild_core.exports.compose.images import check_program
 from osbuild_core.exports.compose.journal import Journal
 from osbuild_core.exports.compose.lock import Lock, from_json
 from osbuild_core.exports.compose.place import Place, remove
@@ -72,6 +73,7 @@ def generate(
     """
     with places.claimed(place) as work, Journal(place.directory, log) as journal:
         try:
+            check_program(request)
             lock = from_json(locked) if locked is not None else sources.lock(request, settings, journal.say)
             _check_revision(request, lock, fresh=locked is None)
             _check_cancelled(cancelled)
@@ -105,6 +107,8 @@ def _make(
 
     fill = building_fill(lock, settings, work, journal.say, cancelled)
     made = lay_out(request, lock, place, settings, work, fill)
+    for image in made.images:
+        journal.say(f"image {image.path}: {image.size} bytes, sha256:{image.sha256}")
     _check_cancelled(cancelled)
     places.publish(place, work, made.compose_id)
     if lock.kind == "image":

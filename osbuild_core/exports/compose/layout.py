@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from osbuild_core.exports.compose import building
-from osbuild_core.exports.compose.composeinfo import compose_id, write_metadata
+from osbuild_core.exports.compose.composeinfo import VARIANT, compose_id, write_metadata
 from osbuild_core.exports.compose.configuration import ComposeSettings, Signs
 from osbuild_core.exports.compose.debian import architectures
+from osbuild_core.exports.compose.images import Image, finish
 from osbuild_core.exports.compose.lock import Lock
 from osbuild_core.exports.compose.place import COMPOSE, TREE, Place
 from osbuild_core.exports.compose.repofile import repo_file, sources_file
@@ -28,6 +29,7 @@ class Made:
     compose_id: str
     result_repo: str
     result_repofile: str
+    images: tuple[Image, ...] = ()
 
 
 Fill = Callable[[Path], None]
@@ -45,7 +47,8 @@ def lay_out(
         signer = Signer(settings.signing_key, settings.gnupg_home)
     fill(root)
     identity = compose_id(request, place, settings)
-    write_metadata(request, lock, identity, settings, work / COMPOSE / "metadata")
+    images = finish(lock, root, identity.id, VARIANT, signer)
+    write_metadata(request, lock, identity, settings, work / COMPOSE / "metadata", images)
     if lock.kind == "image":
         return Made(identity.id, "", "")
     repo = f"{place.name}/{TREE}"
@@ -58,7 +61,7 @@ def lay_out(
     else:
         text = _finish_rpm(lock, root, place, signer)
     (root / f"{place.name}.{ending}").write_text(text)
-    return Made(identity.id, repo, f"{repo}/{place.name}.{ending}")
+    return Made(identity.id, repo, f"{repo}/{place.name}.{ending}", tuple(images))
 
 
 def building_fill(
@@ -71,9 +74,11 @@ def building_fill(
             return
         output = work / "output"
         with building.opened(settings, say, cancelled) as session, building.held(session, lock.trees):
-            building.build(session, lock.manifest, [tree.pipeline for tree in lock.trees], output, say)
-            for tree in lock.trees:
-                _move_into(output / tree.pipeline, root / tree.path)
+            parts = [(tree.pipeline, tree.path) for tree in lock.trees]
+            parts += [(image.pipeline, image.path) for image in lock.images]
+            building.build(session, lock.manifest, [pipeline for pipeline, _ in parts], output, say)
+            for pipeline, path in parts:
+                _move_into(output / pipeline, root / path)
             folder = session.store.sources.file("")
             linked, copied = building.link_packages(lambda name: f"{folder}/{name}", lock.trees, root)
         say(f"{linked} packages are links to the store" + (f", {copied} copies" if copied else ""))

@@ -38,8 +38,18 @@ class Tree:
 
 
 @dataclass(frozen=True, slots=True)
+class LockedImage:
+    """An ISO image: what ``pipeline`` makes, in the directory ``path`` below ``Temporary``; its id is ``volume``."""
+
+    pipeline: str
+    path: str
+    arch: str
+    volume: str
+
+
+@dataclass(frozen=True, slots=True)
 class Lock:
-    """``kind`` is rpm, debian, pulp or image. ``texts`` are files below ``Temporary`` that are written as they are.
+    """``kind`` is rpm, debian, pulp or image. ``images`` are those that were asked for.
 
     ``epoch`` is the time of the newest of what is in it (seconds since 1970).
     """
@@ -51,12 +61,17 @@ class Lock:
     revision: int | None = None
     epoch: int = 0
     extra: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    images: tuple[LockedImage, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the lock as JSON. The manifest in it is the same object."""
         # Not dataclasses.asdict, which takes longer to copy what JSON can hold anyway than the rest of a compose.
         plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         plain["trees"] = [_tree_json(tree) for tree in self.trees]
+        images = [dataclasses.asdict(image) for image in plain.pop("images")]
+        if images:
+            # Programs that know of none read the locks of composes that have none.
+            plain["images"] = images
         return {"format": FORMAT, **plain, "arches": list(self.arches)}
 
     def packages(self) -> int:
@@ -82,4 +97,5 @@ def from_json(document: Mapping[str, Any]) -> Lock:
         for tree in fields.get("trees", ())
     )
     fields["arches"] = tuple(fields.get("arches", ()))
+    fields["images"] = tuple(LockedImage(**image) for image in fields.get("images", ()))
     return Lock(**fields)

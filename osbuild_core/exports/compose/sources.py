@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from osbuild_core.exports.compose import debian, modules, pulp, pungicompose, rawconfig, rpm, tags
+from osbuild_core.exports.compose import debian, images, modules, pulp, pungicompose, rawconfig, rpm, tags
 from osbuild_core.exports.compose.configuration import ComposeSettings
 from osbuild_core.exports.compose.errors import ComposeError
 from osbuild_core.exports.compose.lock import Lock
@@ -61,18 +61,17 @@ def _check_supported(request: ComposeRequest) -> None:
             code="compose.unsupported",
             hint="name them in a source of the type module",
         )
-    missing = request.results - {"repository"}
-    if missing:
-        raise ComposeError(
-            f"no stage makes the result {', '.join(sorted(missing))} of a compose",
-            code="compose.unsupported",
-            hint="ask for the repository only; an image is built from a manifest or a raw_config",
-        )
+    images.check_results(request)
 
 
 def lock(request: ComposeRequest, settings: ComposeSettings, say: Say) -> Lock:
     """Choose what a resolved request is to have. Raises ComposeError, ResolveError."""
     _check_supported(request)
+    chosen = _chosen(request, settings, say)
+    return images.with_images(chosen, settings) if images.ISO in request.results else chosen
+
+
+def _chosen(request: ComposeRequest, settings: ComposeSettings, say: Say) -> Lock:
     match request.source_type:
         case SourceType.repo if debian.is_debian(request):
             return debian.lock(request, settings, say)

@@ -412,10 +412,25 @@ def test_a_module_takes_a_stream_that_there_is(modular: ComposeSettings) -> None
         assert resolved.source.endswith(" lib:1:1:c0")
 
 
-def test_results_that_nothing_makes(settings: ComposeSettings, rpms: Path, tmp_path: Path) -> None:
-    request = ComposeRequest(SourceType.repo, str(rpms), results=frozenset({"repository", "iso"}))
+@pytest.mark.parametrize(
+    ("kind", "result", "says"),
+    [
+        (
+            SourceType.repo,
+            "boot.iso",
+            "no stage makes the result boot.iso of a compose: it starts an installer",
+        ),
+        (SourceType.repo, "ostree", "no stage makes the result ostree of a compose: it is a commit"),
+        (SourceType.pulp, "iso", "no result iso of content sets"),
+        (SourceType.raw_config, "iso", "no result iso of a raw_config"),
+    ],
+)
+def test_results_that_nothing_makes(
+    settings: ComposeSettings, rpms: Path, tmp_path: Path, kind: SourceType, result: str, says: str
+) -> None:
+    request = ComposeRequest(kind, str(rpms), results=frozenset({"repository", "iso", result}))
     error = failure(request, tmp_path / "target", settings)
-    assert (error.code, "no stage makes the result iso" in error.detail) == ("compose.unsupported", True)
+    assert (error.code, says in error.detail) == ("compose.unsupported", True)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from osbuild_core.exports.compose.generate import Place, Result, generate, remov
 from osbuild_core.exports.compose.request import ComposeRequest
 from osbuild_core.exports.compose.vocabulary import SourceType
 from tests.packages import archives
-from tests.packages.archives import NATIVE
+from tests.packages.archives import NATIVE, machine
 from tests.packages.keys import Key
 
 pytestmark = pytest.mark.root
@@ -71,38 +71,6 @@ def test_a_package_with_what_it_needs(
     log = (result.directory / "pungi-stderr.log").read_text()
     assert all(line in log for line in lines)
     assert "is done: 3 packages" in lines[-1]
-
-
-def machine(root: Path, entries: str) -> list[str]:
-    """Make a machine on which nothing is installed and no key is trusted; return the options for its apt."""
-    for name in (
-        "var/lib/dpkg/info",
-        "var/lib/dpkg/updates",
-        "var/lib/apt/lists/partial",
-        "var/log/apt",
-        "etc/apt/preferences.d",
-        "var/cache/apt/archives/partial",
-    ):
-        (root / name).mkdir(parents=True)
-    (root / "var/lib/dpkg/status").touch()
-    sources = root / "etc/apt/sources.list.d"
-    sources.mkdir(parents=True)
-    (sources / "compose.sources").write_text(entries)
-    options = {
-        "Dir": root,
-        "Dir::State::status": root / "var/lib/dpkg/status",
-        "Dir::Etc::sourcelist": "/dev/null",
-        "Dir::Etc::sourceparts": sources,
-        "Dir::Etc::trusted": "/dev/null",
-        "Dir::Etc::trustedparts": "/dev/null",
-        "APT::Sandbox::User": "root",
-        "APT::Architecture": NATIVE,
-        "Debug::NoLocking": "true",
-        "Dir::Bin::dpkg": "/usr/bin/dpkg",
-        "DPkg::Options::": f"--root={root}",
-        "APT::Update::Error-Mode": "any",
-    }
-    return [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
 
 
 def test_apt_installs_from_it(request_: ComposeRequest, settings: ComposeSettings, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import signal
@@ -61,6 +62,29 @@ def test_packages_with_what_they_need(served: Service, packages: Path) -> None:
             assert reply.content == (packages / f"{name}-1.0-1.x86_64.rpm").read_bytes()
     again = odcs.wait_for_compose(odcs.new_compose(str(packages), "repo", packages=["app"])["id"])
     assert again["result_repo"] == done["result_repo"]
+
+
+def test_an_image_of_the_packages(served: Service, packages: Path, tmp_path: Path) -> None:
+    odcs = ODCS(served.url)
+    plain = odcs.wait_for_compose(odcs.new_compose(str(packages), "repo", packages=["other"])["id"])
+    command = [str(Path(sys.executable).with_name("osbuild-core")), "compose", "--server", served.url]
+    command += ["create", "repo", str(packages), "--package", "other", "--result", "iso"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    (address,) = (line.split()[1] for line in shown.splitlines() if line.startswith("  images "))
+    (image,) = requests.get(address, timeout=30).json()["payload"]["images"]["Temporary"]["x86_64"]
+    content = requests.get(f"{address.partition('/metadata/')[0]}/{image['path']}", timeout=30).content
+    assert hashlib.sha256(content).hexdigest() == image["checksums"]["sha256"]
+    (tmp_path / "image.iso").write_bytes(content)
+    find = ["xorriso", "-no_rc", "-indev", tmp_path / "image.iso", "-find", "/Packages"]
+    assert b"/Packages/o/other-1.0-1.x86_64.rpm" in subprocess.run(find, capture_output=True).stdout
+    # One without images does not serve, one with them does.
+    again = odcs.wait_for_compose(
+        odcs.new_compose(str(packages), "repo", packages=["other"], results=["iso"])["id"]
+    )
+    assert again["results"] == ["repository", "iso"]
+    assert again["state_reason"].startswith("Compose reused")
+    assert address.startswith(again["result_repo"].partition("/compose/")[0])
+    assert again["result_repo"] != plain["result_repo"]
 
 
 def test_packages_that_are_not_there(served: Service, packages: Path) -> None:
@@ -124,8 +148,9 @@ def test_who_is_not_trusted_is_served_by_nobody(packages: Path, open_directory: 
             made = make_tokens(running.data, wanted)  # type: ignore[arg-type]
             for user, owner in (("alice", first), ("trusted", 0)):
                 odcs = ODCS(running.url, auth_mech=AuthMech.OpenIDC, openidc_token=made[user])
+                source = str(open_directory / "repo")
                 asked = odcs.new_compose(
-                    str(open_directory / "repo"), "repo", packages=["app"], flags=["no_reuse"]
+                    source, "repo", packages=["app"], flags=["no_reuse"], results=["iso"]
                 )
                 done = odcs.wait_for_compose(asked["id"], timeout=120)
                 assert done["state_name"] == "done", done["state_reason"]
@@ -133,8 +158,11 @@ def test_who_is_not_trusted_is_served_by_nobody(packages: Path, open_directory: 
                 files = [path for path in top.rglob("*") if not path.is_symlink()]
                 assert {path.stat().st_uid for path in files} == {owner}, user
                 signed = next(path for path in files if path.name == "repomd.xml.asc")
-                command = ["gpg", "--homedir", str(key.home), "--verify", signed, signed.with_suffix("")]
-                assert subprocess.run(command, capture_output=True).returncode == 0
+                of_image = next(path for path in files if path.name == "CHECKSUM.asc")
+                for signature in (signed, of_image):
+                    command = ["gpg", "--homedir", str(key.home), "--verify"]
+                    command += [signature, signature.with_suffix("")]
+                    assert subprocess.run(command, capture_output=True).returncode == 0
                 for package in ("app", "lib"):
                     name = f"{package}-1.0-1.x86_64.rpm"
                     reply = requests.get(
