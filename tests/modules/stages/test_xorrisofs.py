@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .harness import ROOT, apply, refuse
+from .harness import apply, refuse
 from .images import EPOCH, OLD, fill, names
 
 pytestmark = pytest.mark.root
@@ -32,7 +32,7 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def record(tmp_path: Path) -> Path:
-    """A boot record: one of ISOLINUX is known by its begin (of which libisofs tests nothing but the size)."""
+    """A boot record, as one of ISOLINUX begins."""
     path = tmp_path / "record.bin"
     path.write_bytes(b"\x33\xed" + b"\x90" * 30 + b"code".ljust(400, b"\0"))
     return path
@@ -221,10 +221,3 @@ def test_no_time_is_later_than_the_epoch(tree: Path, source: Path, tmp_path: Pat
     assert {name for name, at in times.items() if at != EPOCH} == {"etc/file", "etc/hard", "etc/link"}
     assert times["etc/file"] == OLD
     assert (seen / "boot").stat().st_mtime == EPOCH
-
-
-def test_it_is_what_published_manifests_ask_for() -> None:
-    # All options of the schema are made something of.
-    meta = json.loads((ROOT / "stages/org.osbuild.xorrisofs.meta.json").read_text())
-    text = (ROOT / "stages/org.osbuild.xorrisofs").read_text()
-    assert [name for name in meta["schema_2"]["options"]["properties"] if f'"{name}"' not in text] == []
