@@ -17,7 +17,7 @@ from osbuild_core.exports.compose.vocabulary import State
 from osbuild_core.model.errors import ManifestError, OsbuildError, place_text
 from osbuild_core.server import builds
 from osbuild_core.server.access import Identity
-from osbuild_core.server.compose_routes import LARGEST, Id
+from osbuild_core.server.compose_routes import LARGEST, Id, Text
 from osbuild_core.server.files import file_response
 from osbuild_core.server.openapi import ACCEPTED, BUILD, BUILDS, ERRORS, NEW_BUILD, answers
 from osbuild_core.server.openapi import FILES as LISTED
@@ -104,7 +104,7 @@ async def list_builds(
     page: Annotated[int, Query(ge=1, le=1 << 31)] = 1,
     per_page: Annotated[int, Query(ge=1, le=1000)] = 10,
     state: Annotated[str | None, Query(pattern=STATES)] = None,
-    owner: str | None = None,
+    owner: Text | None = None,
 ) -> JSONResponse:
     """List the builds of who asks, of everyone for administrators; ``state`` is a number or a name."""
     who = await sender(request)

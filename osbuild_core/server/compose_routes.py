@@ -26,6 +26,8 @@ from osbuild_core.server.tables import Compose
 router = APIRouter(prefix="/api/1/composes", tags=["composes"])
 LARGEST = (1 << 63) - 1
 Id = Annotated[int, Path(ge=0, le=LARGEST)]
+Text = Annotated[str, Query(pattern=r"^[^\x00]*$")]
+"""What a column may have: no text in a database has NUL, and PostgreSQL does not take it."""
 OPEN = {"Access-Control-Allow-Origin": "*"}
 
 ORDERS = (
@@ -55,14 +57,14 @@ async def list_composes(
     page: Annotated[int, Query(ge=1, le=1 << 31)] = 1,
     per_page: Annotated[int, Query(ge=1, le=1 << 31)] = 10,
     order_by: Annotated[str, Query(pattern=f"^-?({'|'.join(ORDERS)})$")] = "-id",
-    owner: str | None = None,
+    owner: Text | None = None,
     source_type: Annotated[str | None, Query(pattern=_one_of(SourceType))] = None,
-    source: str | None = None,
+    source: Text | None = None,
     state: Annotated[str | None, Query(pattern=_one_of(State))] = None,
     koji_task_id: Annotated[str | None, Query(pattern="^[0-9]{1,18}$")] = None,
-    pungi_compose_id: str | None = None,
-    compose_type: str | None = None,
-    label: str | None = None,
+    pungi_compose_id: Text | None = None,
+    compose_type: Text | None = None,
+    label: Text | None = None,
 ) -> JSONResponse:
     """List composes, the newest first unless ``order_by`` says otherwise (``-`` before a field: downwards).
 
