@@ -18,6 +18,7 @@ import uvicorn
 from osbuild_core.server.app import application
 from osbuild_core.server.broker import Bell
 from osbuild_core.server.database import Database
+from osbuild_core.server.directories import prepare
 from osbuild_core.server.listen import bound
 from osbuild_core.server.queue import forget
 from osbuild_core.server.service import service_of
@@ -113,8 +114,7 @@ async def serve(settings: ServerSettings, say: Callable[[str], None], *, migrate
         if settings.url is None and not settings.proxies and settings.port != port:
             changes["url"] = f"http://{host}:{port}"
         settings = settings.model_copy(update=changes)
-        settings.data.mkdir(parents=True, exist_ok=True)
-        settings.directory.mkdir(parents=True, exist_ok=True)
+        prepare(settings)
         database = Database(settings.database_url)
         try:
             await database.prepare(migrate=migrate)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from osbuild_core.server.assignment import Assignment
 from osbuild_core.server.broker import Ear
 from osbuild_core.server.database import Database
+from osbuild_core.server.directories import prepare, prepare_store
 from osbuild_core.server.maintenance import Maintenance
 from osbuild_core.server.queue import Queue
 from osbuild_core.server.settings import ServerSettings
@@ -124,6 +125,8 @@ async def work(settings: ServerSettings, *, name: str | None = None, child: bool
     ear: Ear | None = None
     try:
         await database.prepare(migrate=False)
+        prepare(settings)
+        prepare_store(settings)
         worker = WorkerLoop(settings, database, name)
         if settings.broker:
             ear = Ear(settings.broker, name, lambda: _soon(loop, worker.wake))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import socket
 import sqlite3
 import subprocess
 from contextlib import closing
@@ -11,10 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import yaml
 
 from tests.emulator import postgresql
-from tests.integration.server.running import ROOT, Service, service, until
+from tests.integration.server.running import (
+    ROOT,
+    Service,
+    address,
+    ended,
+    service,
+    settings_file,
+    started,
+    until,
+)
 
 EXAMPLES = ROOT / "examples" / "service"
 
@@ -103,3 +114,17 @@ def test_alerts_look_at_figures_that_there_are(running: Service) -> None:
         assert named, rule
         assert named <= served, rule
         assert rule["annotations"]["summary"]
+
+
+def test_systemd_is_told_when_it_answers(tmp_path: Path) -> None:
+    """As ``Type=notify`` of the unit has it (sd_notify(3))."""
+    settings_file(tmp_path, {"data": str(tmp_path / "data"), "worker": False})
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.settimeout(60)
+        manager.bind(str(tmp_path / "notify"))
+        process = started(tmp_path, "--port", "0", environment={"NOTIFY_SOCKET": str(tmp_path / "notify")})
+        try:
+            assert manager.recv(100) == b"READY=1"
+            assert requests.get(f"{address(process, tmp_path)}/ready", timeout=60).status_code == 200
+        finally:
+            assert ended(process) == 0
