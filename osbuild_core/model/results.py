@@ -92,7 +92,7 @@ class RunResult(NamedTuple):
     seconds: float = 0.0
 
     def failures(self) -> list[tuple[str, Failure]]:
-        """Return (what, why) for all that failed, in the order of the run."""
+        """Return (what, why) for all that failed: in the order of the run, and what others kept from running last."""
         found: list[tuple[str, Failure]] = []
         for source in self.sources:
             if source.error:
@@ -104,4 +104,4 @@ class RunResult(NamedTuple):
             if pipeline.error:
                 found.append((f"pipeline {pipeline.name}", pipeline.error))
         found.extend((f"export {e.name}", e.error) for e in self.exports if e.error)
-        return found
+        return sorted(found, key=lambda one: one[1].code == "cancelled")

@@ -104,12 +104,6 @@ def _failure(error: Failure | None) -> dict[str, Any] | None:
 
 def summary(result: RunResult) -> dict[str, Any]:
     """Return what is kept of a run."""
-    errors = [
-        error
-        for part in (*result.pipelines, *result.sources, *result.exports)
-        for error in [getattr(part, "error", None), *(s.error for s in getattr(part, "stages", ()))]
-        if error is not None
-    ]
     return {
         "success": result.success,
         "seconds": round(result.seconds, 3),
@@ -129,5 +123,5 @@ def summary(result: RunResult) -> dict[str, Any]:
             {"name": export.name, "success": export.success, "data": dict(export.data)}
             for export in result.exports
         ],
-        "errors": [_failure(error) for error in errors],
+        "errors": [_failure(error) for _, error in result.failures()],
     }
