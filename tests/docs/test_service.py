@@ -76,7 +76,17 @@ def test_the_containers_are_described() -> None:
             assert "healthcheck" in services[name]
         for volume in one["volumes"]:
             source = volume.partition(":")[0]
-            assert source.startswith("./") or source in described["volumes"]
+            assert source in described["volumes"] or block_of(source.removeprefix("./"))
+        assert block_of(one["env_file"])
+    assert set(described["volumes"]) == {
+        volume.partition(":")[0] for one in services.values() for volume in one["volumes"]
+    } - {"./server.toml"}
+    # What it listens on, and where its data are, unless told otherwise.
+    known = settings.ServerSettings.model_fields
+    assert services["server"]["ports"] == [f"127.0.0.1:{known['port'].default}:{known['port'].default}"]
+    assert f":{known['port'].default}/" in services["server"]["healthcheck"]["test"]
+    for name in ("server", "worker"):
+        assert f"composes:{known['data'].default}" in services[name]["volumes"]
     for name in ("server", "worker"):
         program, command, *arguments = services[name]["command"].split()
         assert program == "osbuild-core"

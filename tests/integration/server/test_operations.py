@@ -109,10 +109,13 @@ def test_alerts_look_at_figures_that_there_are(running: Service) -> None:
     # What Prometheus itself knows of a target, and the parts of a histogram.
     served |= {"up", "http_request_seconds_bucket"}
     for rule in rules:
-        named = set(re.findall(r"\b([a-z]+(?:_[a-z]+)+|up)\b(?=[{\[ )])", rule["expr"] + " "))
+        expression = re.sub(r"\bby \([a-z_]+\)", "", rule["expr"]) + " "
+        named = set(re.findall(r"\b([a-z]+(?:_[a-z]+)+|up)\b(?=[{\[ )])", expression))
         named -= {"histogram_quantile"}
         assert named, rule
         assert named <= served, rule
+        for name, label in re.findall(r"([a-z_]+)\{([a-z_]+)=", rule["expr"]):
+            assert name == "up" or re.search(rf"^{name}\{{[^}}]*\b{label}=", text, re.MULTILINE), rule
         assert rule["annotations"]["summary"]
 
 
