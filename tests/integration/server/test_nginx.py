@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import requests
+from requests.adapters import HTTPAdapter
 
 from osbuild_core.server import tokens
 from osbuild_core.server.database import Database
@@ -29,6 +30,7 @@ from tests.integration.server.running import (
     merged,
     settings_file,
     started,
+    until,
 )
 from tests.integration.server.stages import library
 
@@ -47,6 +49,7 @@ class Proxied:
     root: Service
     prefixed: Service
     directory: Path
+    processes: list[subprocess.Popen[str]]
 
     def as_who(self, name: str, **headers: str) -> dict[str, Any]:
         """Return what ``Service.call`` takes to come with the client certificate of ``name``, and no token."""
@@ -144,7 +147,7 @@ def proxied(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
                 made.session.trust_env = False
                 made.session.headers["Authorization"] = f"Bearer {token}"
                 found.append(made)
-            yield Proxied(*found, directory)
+            yield Proxied(*found, directory, processes)
     finally:
         for process in processes:
             ended(process)
@@ -237,11 +240,24 @@ def test_who_it_is_says_the_proxy_only(proxied: Proxied) -> None:
     assert (asked.status_code, asked.json().get("owner")) == (200, "comma")
 
 
+class Elsewhere(HTTPAdapter):
+    """Connects from an address that is no proxy's."""
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **options, source_address=("127.0.0.5", 0))
+
+
 def test_the_log_names_the_client(proxied: Proxied) -> None:
-    for service in (proxied.root, proxied.prefixed):
-        service.get("/health", headers={"X-Forwarded-For": "203.0.113.9"})
-        seen = [line for line in proxied.log() if line.get("path", "").endswith("/health")]
-        assert seen[-1]["client"] == "203.0.113.9", seen[-1]
+    def clients() -> list[str]:
+        return [line["client"] for line in proxied.log() if line.get("path", "").endswith("/health")]
+
+    for number, service in enumerate((proxied.root, proxied.prefixed), start=1):
+        with requests.Session() as session:
+            session.mount("https://", Elsewhere())
+            session.trust_env, session.verify = False, service.session.verify
+            session.get(f"{service.url}/health", headers={"X-Forwarded-For": "203.0.113.9"}, timeout=60)
+        # A line is written when its answer is under way.
+        assert until(clients, lambda found, number=number: len(found) == number)[-1] == "127.0.0.5"
 
 
 def test_bodies_have_a_limit(proxied: Proxied) -> None:
@@ -253,3 +269,12 @@ def test_bodies_have_a_limit(proxied: Proxied) -> None:
         # What the service takes comes through, and no more.
         assert sent(service, LIMIT).status_code == 202
         assert sent(service, LIMIT + 1).status_code == 413
+
+
+def test_a_server_that_is_killed_is_not_missed(proxied: Proxied) -> None:
+    proxied.processes[0].kill()
+    proxied.processes[0].wait()
+    for service in (proxied.root, proxied.prefixed):
+        assert {service.get("/ready").status_code for _ in range(4)} == {200}
+        ids = [service.create(f"alone-{number}")["id"] for number in range(4)]
+        assert len(set(ids)) == 4

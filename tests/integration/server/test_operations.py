@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import socket
@@ -15,6 +16,7 @@ import pytest
 import requests
 import yaml
 
+from tests.docs.pages import blocks_of
 from tests.emulator import postgresql
 from tests.integration.server.running import (
     ROOT,
@@ -28,6 +30,7 @@ from tests.integration.server.running import (
 )
 
 EXAMPLES = ROOT / "examples" / "service"
+PAGE = ROOT / "docs" / "service.md"
 
 
 @pytest.mark.soak
@@ -54,17 +57,29 @@ def test_a_backup_of_postgresql(tmp_path: Path) -> None:
             settings = {"database": url}
             with service(tmp_path, settings, "--migrate") as running:
                 made = running.wait(running.create("kept")["id"])
-            address = url.replace("+asyncpg", "")
+            database = url.replace("+asyncpg", "")
             programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]
-            dump = tmp_path / "database"
-            command = [str(programs / "pg_dump"), "--format=custom", f"--file={dump}", address]
-            subprocess.run(command, check=True)
+            copy = tmp_path / "copy"
+            copy.mkdir()
+            dump = copy / "database"
+            (script,) = [one for one in blocks_of(PAGE) if one.markers.get("file") == "backup"]
+            text = script.text.replace("/var/lib/osbuild-core", str(tmp_path / "data"))
+            environment = {
+                **os.environ,
+                "OSBUILD_CORE_DATABASE": database,
+                "PATH": f"{programs}:{os.environ['PATH']}",
+            }
+            subprocess.run(["sh", "-c", text, "backup", str(copy)], env=environment, check=True)
+            # What builds export, and manifests, are not for other users.
+            assert (dump.stat().st_mode | (copy / "builds").stat().st_mode) & 0o077 == 0
+            shutil.rmtree(tmp_path / "data/composes")
+            shutil.copytree(copy / "composes", tmp_path / "data/composes")
             postgresql.query(url, "DELETE FROM composes")
             command = [
                 str(programs / "pg_restore"),
                 "--clean",
                 "--if-exists",
-                f"--dbname={address}",
+                f"--dbname={database}",
                 str(dump),
             ]
             subprocess.run(command, check=True)
