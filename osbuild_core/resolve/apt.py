@@ -29,6 +29,7 @@ URI_LINE = re.compile(r"'([^']*)' (\S+) (\d+) ?(\S*)")
 SHA256 = re.compile(r"SHA256:([0-9a-f]{64})")
 # Settings of the machine that would change what is fetched, not how.
 _NOT_NETWORK = ("Acquire::IndexTargets", "Acquire::Languages", "Acquire::GzipIndexes", "Acquire::Changelogs")
+_OF_PROXY = re.compile(r"Acquire::(?:[a-z+]+::)?Proxy", re.IGNORECASE)
 _UNUSED_SECONDS = 30 * 86400
 _TEMPORARY = "tmp"
 
@@ -293,9 +294,7 @@ def open_apt(entries: list[Entry], architecture: str, suite: str, settings: Reso
             (directory / name).mkdir(parents=True, exist_ok=True, mode=0o700)
         directory.chmod(0o700)
         with _locked(directory), _temporary(directory / _TEMPORARY):
-            _write_private(
-                directory / "apt.conf", _configuration(directory, architecture, settings.apt_sources)
-            )
+            _write_private(directory / "apt.conf", _configuration(directory, architecture, settings))
             (directory / "status").touch()
             os.utime(directory)
             yield Apt(directory, architecture, settings, entries)
@@ -337,8 +336,9 @@ def _write_private(file: Path, text: str) -> None:
         stream.write(text)
 
 
-def _configuration(directory: Path, architecture: str, machine: Path) -> str:
+def _configuration(directory: Path, architecture: str, settings: ResolveSettings) -> str:
     """Return the apt.conf for ``directory``: everything in it, nothing of the machine but its network."""
+    machine = settings.apt_sources
     paths = {
         "Dir": f"{directory}/",
         "Dir::Etc": f"{directory}/etc/",
@@ -368,10 +368,10 @@ def _configuration(directory: Path, architecture: str, machine: Path) -> str:
         "pkgCacheGen::ForceEssential": ",",
     }
     own = "".join(f'{name} "{value}";\n' for name, value in paths.items())
-    return _network(directory, machine) + own
+    return _network(directory, machine, proxies=not settings.environment_proxy) + own
 
 
-def _network(directory: Path, machine: Path) -> str:
+def _network(directory: Path, machine: Path, *, proxies: bool) -> str:
     """Return the machine's settings below ``Acquire``, such as proxies and certificates."""
     config = None
     if machine != Path("/etc/apt"):
@@ -379,7 +379,11 @@ def _network(directory: Path, machine: Path) -> str:
         config.write_text(f'Dir::Etc "{machine}/";\n')
     dump = run("apt-config", "dump", config=config).stdout
     lines = [line for line in dump.splitlines() if line.startswith("Acquire::")]
-    return "".join(f"{line}\n" for line in lines if not line.startswith(_NOT_NETWORK))
+    return "".join(
+        f"{line}\n"
+        for line in lines
+        if not line.startswith(_NOT_NETWORK) and (proxies or not _OF_PROXY.match(line))
+    )
 
 
 def _drop_unused(state_dir: Path, current: Path) -> None:

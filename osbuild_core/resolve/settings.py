@@ -21,7 +21,8 @@ class ResolveSettings:
 
     ``offline`` uses the indexes of the last run as they are. ``apt_sources`` is the directory that the
     machine's entries, keys, credentials and network settings for apt are read from. ``root`` is the directory
-    that all files of the template have to be in (None: they may be anywhere).
+    that all files of the template have to be in (None: they may be anywhere). With ``environment_proxy`` the proxy
+    that the environment names counts, and none of the machine's settings for apt.
     """
 
     snapshot: str | None = None
@@ -29,3 +30,4 @@ class ResolveSettings:
     offline: bool = False
     apt_sources: Path = Path("/etc/apt")
     root: Path | None = None
+    environment_proxy: bool = False

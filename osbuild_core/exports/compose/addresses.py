@@ -12,6 +12,9 @@ from osbuild_core.exports.compose.errors import ComposeError
 EVERYTHING = ("http://", "https://", "file:///", "/")
 """For whom may read every file and reach every address anyway."""
 
+GATE = "gate:"
+"""Among what is allowed: there is no way to any address but a gate, which looks at them. Names mean nothing here."""
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _COMPATIBLE = ipaddress.IPv6Network("::/96")
@@ -29,6 +32,11 @@ def is_public(ip: Address) -> bool:
         if inner is not None:
             return is_public(inner)
     return ip.is_global and not ip.is_multicast
+
+
+def gated(allowed: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Return the same for a process that has no network but a gate."""
+    return (GATE, *(allowed or ()))
 
 
 def is_unlimited(allowed: tuple[str, ...] | None) -> bool:
@@ -60,10 +68,11 @@ def check_address(address: str, allowed: tuple[str, ...] | None) -> str:
     parts = urlsplit(url)
     if parts.username is not None or parts.password is not None:
         raise _refused(address, "it has a user name in it", "credentials do not belong into requests")
-    if allowed is None:
+    if allowed is None or allowed == (GATE,):
         if parts.scheme == "file":
             raise _refused(address, "paths are not allowed", "ask whoever runs this to allow the path")
-        _check_public(parts.hostname or "", address)
+        if allowed is None:
+            _check_public(parts.hostname or "", address)
         return url
     candidates = [url]
     if parts.scheme == "file":
@@ -88,7 +97,7 @@ def check_redirect(url: str, allowed: tuple[str, ...] | None) -> None:
         check_address(url, allowed)
     except ComposeError:
         # Mirrors are elsewhere, but never within.
-        check_address(url, None)
+        check_address(url, (GATE,) if allowed is not None and GATE in allowed else None)
 
 
 def _as_url(address: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from osbuild_core.exports.compose.addresses import check_address
+from osbuild_core.exports.compose.addresses import GATE, check_address
 from osbuild_core.exports.compose.configuration import ComposeSettings
 from osbuild_core.exports.compose.errors import ComposeError
 
@@ -119,6 +119,7 @@ def opened(
     state = settings.state_dir / "apt" if settings.state_dir else default_state_dir()
     components = tuple(dict.fromkeys(name for entry in entries for name in entry.components))
     wanted = PackageSet(suite, components, architecture, base="none", name="the compose")
-    with open_apt(list(entries), architecture, suite, ResolveSettings(state_dir=state)) as apt:
+    known = ResolveSettings(state_dir=state, environment_proxy=GATE in (settings.allowed_sources or ()))
+    with open_apt(list(entries), architecture, suite, known) as apt:
         apt.refresh()
         yield apt, wanted
