@@ -25,8 +25,9 @@ from osbuild_core.exports.compose.request import ComposeRequest, from_columns
 from osbuild_core.exports.compose.signing import Signer
 from osbuild_core.exports.compose.vocabulary import SourceType, State
 from osbuild_core.model.errors import OsbuildError
-from osbuild_core.server import builds, composes, confinement, reuse
+from osbuild_core.server import builds, composes, confinement, guard, reuse
 from osbuild_core.server.compose_document import target_url
+from osbuild_core.server.guard import Plan
 from osbuild_core.server.keeping import Keeping, Outcome
 from osbuild_core.server.queue import BUILD, COMPOSE, Lease, LeaseLost, Queue, finish
 from osbuild_core.server.settings import ServerSettings
@@ -167,13 +168,14 @@ class Assignment:
             await self._compose_failed(f"Given up: {self._lease.attempts - 1} workers have ended while at it")
             return
         self._request = request = composes.record(row).request
-        settings, confine = self._settings.compose_settings(), None
-        directory = Path(self._target_dir(request)) / f"odcs-{row.id}"
+        settings, plan = self._settings.compose_settings(), None
+        target_dir = confinement.target_path(self._settings, request)
+        directory = target_dir / f"odcs-{row.id}"
         if not confinement.is_wanted(self._settings, request, row.owner, again=row.locked is not None):
             await asyncio.to_thread(confinement.reclaim, directory)
         else:
-            confine = self._settings.composes.first_id
             try:
+                plan = confinement.plan(self._settings, request, settings)
                 settings = await asyncio.to_thread(confinement.prepared, self._settings, settings, directory)
             except confinement.ConfinementError as error:
                 await self._compose_failed(f"{error.detail} ({error.hint})")
@@ -185,16 +187,15 @@ class Assignment:
             request=_columns(row),
             locked=row.locked,
             is_resolved=row.locked is not None,
-            target_dir=str(self._target_dir(request)),
+            target_dir=str(target_dir),
             url=target_url(self._settings, self._url(), request.target_dir) or None,
             settings=base64.b64encode(pickle.dumps(settings)).decode(),
-            confine=confine,
-            signs=confine is not None and self._settings.composes.signing_key is not None,
+            signs=plan is not None and self._settings.composes.signing_key is not None,
         )
         if self._storage is not None and request.target_dir == "default":
             place = Place(self._settings.directory, row.id)
             self._keeping = Keeping(self._storage, self._lease.attempt, place)
-        await self._start(task)
+        await self._start(task, plan)
         outcome = await self._outcome()
         if outcome is not None and self._keeping is not None:
             outcome = await self._keeping.keep(*outcome)
@@ -213,10 +214,6 @@ class Assignment:
             generator = importlib.import_module(self._settings.composes.generator)
             with contextlib.suppress(OsbuildError, OSError):
                 await asyncio.to_thread(generator.remove, self._keeping.place)
-
-    def _target_dir(self, request: ComposeRequest) -> Any:
-        known = self._settings.target_dirs.get(request.target_dir)
-        return known.path if known else self._settings.directory
 
     def _url(self) -> str:
         settings = self._settings
@@ -306,14 +303,17 @@ class Assignment:
 
     # The process
 
-    async def _start(self, task: Mapping[str, Any]) -> None:
+    async def _start(self, task: Mapping[str, Any], plan: Plan | None = None) -> None:
+        environment = confinement.environment(confined=plan is not None)
+        if plan is not None:
+            environment[guard.VARIABLE] = json.dumps(dataclasses.asdict(plan))
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "osbuild_core.server.task",
+            "osbuild_core.server.task" if plan is None else "osbuild_core.server.guard",
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env=confinement.environment(confined=task.get("confine") is not None),
+            env=environment,
             start_new_session=True,
             limit=LONGEST,
         )
@@ -325,7 +325,11 @@ class Assignment:
         process = self._process
         assert process is not None and process.stdout is not None
         async for line in process.stdout:
-            message = json.loads(line)
+            try:
+                message = json.loads(line)
+            except ValueError:
+                # One that was ended while it spoke; its guard says why.
+                continue
             if "resolved" in message:
                 if not await self._resolved(message["resolved"]):
                     return None

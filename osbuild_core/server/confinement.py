@@ -2,39 +2,34 @@
 
 What it reads, metadata of repositories and packages, is somebody else's, and parsers have faults. Its root is the
 user ``first`` of the machine (user_namespaces(7)), which owns nothing but a store, indexes, and the directories of
-the composes that are made so.
+the composes that are made so. Here is who is confined, and what for; guard.py does it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import dataclasses
 import os
 import shutil
-from collections.abc import Mapping
+import sys
 from pathlib import Path
 
+from osbuild_core.exports.compose.addresses import gated
 from osbuild_core.exports.compose.configuration import ComposeSettings
+from osbuild_core.exports.compose.errors import ComposeError
+from osbuild_core.exports.compose.gate import way
 from osbuild_core.exports.compose.request import ComposeRequest
 from osbuild_core.exports.compose.vocabulary import SourceType
 from osbuild_core.model.errors import OsbuildError
+from osbuild_core.server.guard import Plan
 from osbuild_core.server.settings import ServerSettings
-
-IDS = 65536
-"""Users and groups that the namespace has: packages may have files of any."""
-
-_NEW = 0x10000000 | 0x08000000 | 0x00020000
-"""CLONE_NEWUSER, CLONE_NEWIPC, CLONE_NEWNS (linux/sched.h)."""
 
 _SECRETS = ("OSBUILD_CORE_", "PG")
 """Beginnings of variables that settings come from; a process for one piece of work gets what it needs otherwise."""
 
-_HARMLESS = (
-    *("PATH", "LANG", "LC_", "TZ", "TMPDIR", "PYTHON", "OSBUILD_SOURCES_CURL_", "SSL_CERT_"),
-    *("http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
-)
-"""Beginnings of what a confined process gets: credentials of clouds, say, are not among them."""
+_HARMLESS = ("PATH", "LANG", "LC_", "TZ", "TMPDIR", "PYTHON", "OSBUILD_SOURCES_CURL_", "SSL_CERT_")
+"""Beginnings of what a confined process gets: credentials of clouds, say, are not among them. Of proxies, which have
+passwords, its guard hears otherwise."""
 
 
 class ConfinementError(OsbuildError):
@@ -86,8 +81,50 @@ def prepared(settings: ServerSettings, given: ComposeSettings, directory: Path) 
         gnupg_home=None,
         # Their addresses may have passwords in them, and they are made by others.
         raw_configs={},
+        allowed_sources=gated(given.allowed_sources),
         user_namespace=True,
     )
+
+
+def plan(settings: ServerSettings, request: ComposeRequest, given: ComposeSettings) -> Plan:
+    """Return what the guard is to do, where ``given`` are the settings that the compose has without it.
+
+    Raises ConfinementError.
+    """
+    mine, own = settings.composes, settings.data / "confined"
+    needed = {
+        "the program": Path(__file__).parent,
+        "Python": Path(sys.prefix),
+        "the directory of composes": target_path(settings, request),
+        "the store": own / "store",
+        "the directory of indexes": own / "indexes",
+    }
+    if settings.library is not None:
+        needed["the library"] = settings.library
+    try:
+        leads = way(request, given)
+    except ComposeError as error:
+        raise ConfinementError(error.detail, hint=error.hint) from None
+    return Plan(
+        first=mine.first_id,
+        home=str(own.absolute() / "home"),
+        needed={what: str(path) for what, path in needed.items()},
+        memory=mine.bounds.memory,
+        processes=mine.bounds.processes,
+        file=mine.bounds.file,
+        free=mine.bounds.free,
+        seconds=mine.bounds.seconds,
+        hosts=sorted(leads.hosts),
+        everywhere=leads.everywhere,
+        proxies=dict(leads.proxies),
+        direct=leads.direct,
+    )
+
+
+def target_path(settings: ServerSettings, request: ComposeRequest) -> Path:
+    """Return the directory in which the directory of a compose is."""
+    known = settings.target_dirs.get(request.target_dir)
+    return known.path if known else settings.directory
 
 
 def _make_directories(settings: ServerSettings, directory: Path) -> None:
@@ -113,58 +150,3 @@ def _reclaim(directory: Path, owner: int) -> None:
     with contextlib.suppress(FileNotFoundError):
         if directory.stat().st_uid != owner:
             shutil.rmtree(directory)
-
-
-def enter(first: int, home: Path, needed: Mapping[str, Path]) -> None:
-    """Become root of a new user namespace, which is ``first`` on the machine. Irrevocable; for one thread only.
-
-    ``needed`` are directories that have to be reached from there, by what they are. Raises ConfinementError.
-    """
-    libc = ctypes.CDLL(None, use_errno=True)
-    try:
-        os.setgroups([])
-        _unshare(libc, first)
-        os.setresgid(0, 0, 0)
-        os.setresuid(0, 0, 0)
-    except OSError as error:
-        raise ConfinementError(
-            f"cannot make this in a user namespace: {error.strerror}",
-            hint="ask whoever runs this: user.max_user_namespaces, composes.confine",
-        ) from None
-    # Or /proc/self would belong to root of the machine: who has changed users may have seen secrets (prctl(2)).
-    libc.prctl(4, 1, 0, 0, 0)
-    os.environ.update(HOME=str(home), XDG_CACHE_HOME=str(home))
-    for what, path in needed.items():
-        if not os.access(path, os.R_OK | os.X_OK):
-            raise ConfinementError(
-                f"{what} cannot be reached from a user namespace",
-                hint=f"whoever runs this lets others pass: chmod o+x, for all directories of {path}",
-            )
-
-
-def _unshare(libc: ctypes.CDLL, first: int) -> None:
-    """Enter the namespaces; a process that stays outside says who is who in there. Raises OSError."""
-    here = os.getpid()
-    wait, go = os.pipe()
-    outside = os.fork()
-    if outside == 0:
-        status = 1
-        try:
-            os.close(go)
-            if os.read(wait, 1):
-                for name in ("uid_map", "gid_map"):
-                    Path(f"/proc/{here}/{name}").write_text(f"0 {first} {IDS}\n")
-                status = 0
-        finally:
-            os._exit(status)
-    os.close(wait)
-    try:
-        if libc.unshare(_NEW) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
-        os.write(go, b"x")
-    finally:
-        os.close(go)
-        _, status = os.waitpid(outside, 0)
-    if status != 0:
-        raise OSError(1, os.strerror(1))

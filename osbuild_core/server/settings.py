@@ -178,10 +178,22 @@ class Raw(Part):
     longest: int | None = None
 
 
+class Bounds(Part):
+    """What a process that is confined may have with all that it starts: bytes of ``memory`` (the cache of files does
+    not count), ``processes`` and threads, ``seconds`` by the clock, bytes of one ``file``. It ends where the file
+    system of ``data`` has less than ``free`` bytes left."""
+
+    memory: int = Field(default=8 << 30, ge=64 << 20)
+    processes: int = Field(default=1024, ge=16)
+    seconds: float = Field(default=3 * 3600.0, gt=0)
+    file: int = Field(default=16 << 30, ge=1 << 20)
+    free: int = Field(default=1 << 30, ge=0)
+
+
 class Composes(Part):
     """Where packages come from. ``allowed_sources`` are prefixes of addresses and paths; None: any address that
     is not private, and no path. ``confine``: composes are made in a user namespace (None: those of who is not
-    trusted), whose root is the user ``first_id`` of the machine."""
+    trusted), whose root is the user ``first_id`` of the machine; ``bounds`` are for these."""
 
     tags: dict[str, Tag] = {}
     content_sets: dict[str, PulpSet] = {}
@@ -197,6 +209,7 @@ class Composes(Part):
     generator: str = "osbuild_core.exports.compose.generate"
     confine: bool | None = None
     first_id: int = Field(default=2_000_000_000, ge=65536, lt=(1 << 32) - 65537)
+    bounds: Bounds = Bounds()
 
 
 class Queue(Part):

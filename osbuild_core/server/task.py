@@ -1,6 +1,6 @@
 """The process that does one piece of work for a worker, and ends with it.
 
-Run as ``python -m osbuild_core.server.task``.
+Run as ``python -m osbuild_core.server.task``; by the guard, with a descriptor that ends when the work is cancelled.
 
 A process of its own: it can be stopped at any moment, libraries that crash take nothing else with them, and a worker
 that is busy still gives signs of life.
@@ -135,9 +135,11 @@ def main() -> int:
         raise Stopped
 
     signal.signal(signal.SIGTERM, stop)
+    if len(sys.argv) > 1:
+        threading.Thread(target=_until_cancelled, args=[int(sys.argv[1])], daemon=True).start()
     task = channel.task()
     try:
-        outcome = _outcome(task, channel) if (refused := _confined(task)) is None else refused
+        outcome = _outcome(task, channel)
     except Stopped:
         outcome = _failed("cancelled", "cancelled")
     # From here on the worker knows, and may be quicker than we are.
@@ -147,25 +149,11 @@ def main() -> int:
     return 0
 
 
-def _confined(task: dict[str, Any]) -> dict[str, Any] | None:
-    """Enter a user namespace if the task says so, before there are threads; return what to say if that fails."""
-    if task.get("confine") is None:
-        return None
-    from osbuild_core.server.confinement import ConfinementError, enter
-
-    settings = pickle.loads(base64.b64decode(task["settings"]))
-    here = Path(task["target_dir"])
-    needed = {"the program": Path(__file__).parent, "the directory of composes": here}
-    needed |= {"the store": settings.store, "the directory of indexes": settings.state_dir}
-    if isinstance(settings.library, Path):
-        needed["the library"] = settings.library
-    try:
-        enter(task["confine"], settings.store.parent / "home", needed)
-    except ConfinementError as error:
-        return _failed(error.code, f"{error.detail} ({error.hint})")
-    # That was forgotten with the change of users.
-    _die_with_parent()
-    return None
+def _until_cancelled(leash: int) -> None:
+    """Do to ourselves what a worker does: the guard has no right to."""
+    os.set_inheritable(leash, False)
+    os.read(leash, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _outcome(task: dict[str, Any], channel: Channel) -> dict[str, Any] | None:

@@ -13,8 +13,7 @@ from typing import Any, TypedDict
 
 class ComposeTask(TypedDict):
     """``request`` are the columns of a request, ``locked`` what an older compose of the same had, ``settings`` the
-    pickled ``ComposeSettings``. ``confine`` is the user of the machine that the process is to become in a user
-    namespace; the worker ``signs`` for it then."""
+    pickled ``ComposeSettings``. The worker ``signs`` for a process that is not to have the key."""
 
     kind: str
     id: int
@@ -25,7 +24,6 @@ class ComposeTask(TypedDict):
     target_dir: str
     url: str | None
     settings: str
-    confine: int | None
     signs: bool
 
 
