@@ -11,18 +11,17 @@ import json
 import logging
 import os
 import pickle
+import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from osbuild_core.exports.compose.errors import ComposeError
 from osbuild_core.exports.compose.generate import Place
 from osbuild_core.exports.compose.request import ComposeRequest, from_columns
-from osbuild_core.exports.compose.signing import Signer
 from osbuild_core.exports.compose.vocabulary import SourceType, State
 from osbuild_core.model.errors import OsbuildError
 from osbuild_core.server import builds, composes, confinement, guard, reuse
@@ -31,6 +30,7 @@ from osbuild_core.server.guard import Plan
 from osbuild_core.server.keeping import Keeping, Outcome
 from osbuild_core.server.queue import BUILD, COMPOSE, Lease, LeaseLost, Queue, finish
 from osbuild_core.server.settings import ServerSettings
+from osbuild_core.server.signatures import signed
 from osbuild_core.server.storage import Storage
 from osbuild_core.server.tables import Build, Compose
 from osbuild_core.server.task_protocol import LONGEST, BuildTask, ComposeTask
@@ -64,6 +64,7 @@ class Assignment:
         self._request: ComposeRequest | None = None
         self._kept = lease.since
         self._keeping: Keeping | None = None
+        self._home: Path | None = None
 
     async def run(self) -> None:
         """Do it. Never raises but for cancellation, with which the work is given back."""
@@ -101,6 +102,8 @@ class Assignment:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._kill()
+        if self._home is not None:
+            await asyncio.to_thread(shutil.rmtree, self._home, ignore_errors=True)
 
     async def _keep(self) -> None:
         """Keep the lease; end where it is lost. The process hears of every time that it was kept."""
@@ -169,14 +172,15 @@ class Assignment:
             return
         self._request = request = composes.record(row).request
         settings, plan = self._settings.compose_settings(), None
-        target_dir = confinement.target_path(self._settings, request)
-        directory = target_dir / f"odcs-{row.id}"
+        place = Place(confinement.target_path(self._settings, request), row.id)
         if not confinement.is_wanted(self._settings, request, row.owner, again=row.locked is not None):
-            await asyncio.to_thread(confinement.reclaim, directory)
+            await asyncio.to_thread(confinement.reclaim, place.directory)
         else:
             try:
-                plan = confinement.plan(self._settings, request, settings)
-                settings = await asyncio.to_thread(confinement.prepared, self._settings, settings, directory)
+                self._home = home = confinement.home_of(self._settings, row.id)
+                plan = confinement.plan(self._settings, request, settings, home)
+                prepare = partial(confinement.prepared, self._settings, settings, place.directory, home)
+                settings = await asyncio.to_thread(prepare)
             except confinement.ConfinementError as error:
                 await self._compose_failed(f"{error.detail} ({error.hint})")
                 return
@@ -187,16 +191,18 @@ class Assignment:
             request=_columns(row),
             locked=row.locked,
             is_resolved=row.locked is not None,
-            target_dir=str(target_dir),
+            target_dir=str(place.target_dir),
             url=target_url(self._settings, self._url(), request.target_dir) or None,
             settings=base64.b64encode(pickle.dumps(settings)).decode(),
             signs=plan is not None and self._settings.composes.signing_key is not None,
         )
         if self._storage is not None and request.target_dir == "default":
-            place = Place(self._settings.directory, row.id)
             self._keeping = Keeping(self._storage, self._lease.attempt, place)
         await self._start(task, plan)
         outcome = await self._outcome()
+        if plan is not None:
+            # What it has left changes nothing any more from here on.
+            await self._kill()
         if outcome is not None and self._keeping is not None:
             outcome = await self._keeping.keep(*outcome)
         if outcome is None:
@@ -335,7 +341,9 @@ class Assignment:
                     return None
                 await self._say({"go": True})
             elif "sign" in message:
-                await self._say(await asyncio.to_thread(self._sign, message["sign"], message["text"]))
+                await self._say(
+                    await asyncio.to_thread(signed, self._settings, message["sign"], message["text"])
+                )
             elif "event" in message:
                 self._events.append((message["event"], message["data"]))
                 if len(self._events) >= 200:
@@ -347,23 +355,6 @@ class Assignment:
         status = await process.wait()
         detail = f"the process that made it ended with status {status}"
         return "failed", {"code": "crashed", "detail": detail, "retryable": True}
-
-    def _sign(self, how: str, text: str) -> dict[str, Any]:
-        """Sign for a process that is not to have the key."""
-        mine = self._settings.composes
-        try:
-            if mine.signing_key is None:
-                raise ComposeError("there is no key", code="compose.sign")
-            signer = Signer(mine.signing_key, mine.gnupg_home)
-            if how == "key":
-                return {"signed": signer.public_key()}
-            with tempfile.TemporaryDirectory(prefix="compose-sign-") as folder:
-                source, target = Path(folder, "text"), Path(folder, "signed")
-                source.write_text(text)
-                (signer.clear if how == "clear" else signer.detached)(source, target)
-                return {"signed": target.read_text()}
-        except (ComposeError, OSError) as error:
-            return {"signed": None, "reason": str(error)}
 
     async def _kill(self) -> None:
         process, self._process = self._process, None

@@ -12,6 +12,7 @@ import dataclasses
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 
 from osbuild_core.exports.compose.addresses import gated
@@ -30,6 +31,15 @@ _SECRETS = ("OSBUILD_CORE_", "PG")
 _HARMLESS = ("PATH", "LANG", "LC_", "TZ", "TMPDIR", "PYTHON", "OSBUILD_SOURCES_CURL_", "SSL_CERT_")
 """Beginnings of what a confined process gets: credentials of clouds, say, are not among them. Of proxies, which have
 passwords, its guard hears otherwise."""
+
+
+_DAY = 24 * 3600
+
+_CLOSED = ("store", "builds", "indexes")
+"""Directories in ``data`` that are none of its business."""
+
+_DATABASES = ("/var/lib/dpkg", "/var/lib/rpm", "/var/lib/pacman")
+"""What is installed here: keys of the store have it."""
 
 
 class ConfinementError(OsbuildError):
@@ -60,13 +70,20 @@ def is_wanted(settings: ServerSettings, request: ComposeRequest, owner: str, *, 
     return bool(settings.authentication) and (again or trusted.isdisjoint((owner, "*")))
 
 
-def prepared(settings: ServerSettings, given: ComposeSettings, directory: Path) -> ComposeSettings:
-    """Return ``given`` for a confined process that makes its compose in ``directory``.
+def home_of(settings: ServerSettings, id: int) -> Path:
+    """Return the directory for what the process that makes a compose needs only while it does."""
+    return settings.data / "confined" / f"home-{id}"
+
+
+def prepared(
+    settings: ServerSettings, given: ComposeSettings, directory: Path, home: Path
+) -> ComposeSettings:
+    """Return ``given`` for a confined process that makes its compose in ``directory``, and has ``home``.
 
     What it has for itself is there then. Keys stay with the worker, which signs. Raises ConfinementError.
     """
     try:
-        _make_directories(settings, directory)
+        _make_directories(settings, directory, home)
     except OSError as error:
         raise ConfinementError(
             f"cannot make the directories of a confined process: {error.strerror}",
@@ -86,8 +103,8 @@ def prepared(settings: ServerSettings, given: ComposeSettings, directory: Path) 
     )
 
 
-def plan(settings: ServerSettings, request: ComposeRequest, given: ComposeSettings) -> Plan:
-    """Return what the guard is to do, where ``given`` are the settings that the compose has without it.
+def plan(settings: ServerSettings, request: ComposeRequest, given: ComposeSettings, home: Path) -> Plan:
+    """Return what the guard is to do in ``home``, where ``given`` are the settings that the compose has without it.
 
     Raises ConfinementError.
     """
@@ -107,8 +124,11 @@ def plan(settings: ServerSettings, request: ComposeRequest, given: ComposeSettin
         raise ConfinementError(error.detail, hint=error.hint) from None
     return Plan(
         first=mine.first_id,
-        home=str(own.absolute() / "home"),
-        needed={what: str(path) for what, path in needed.items()},
+        home=str(home.absolute()),
+        needed={what: str(path.absolute()) for what, path in needed.items()},
+        # All of it, as there are no links from one mount to another.
+        shown=[str(settings.data.absolute()), *_shown(given)],
+        empty=[str(settings.data.absolute() / name) for name in _CLOSED],
         memory=mine.bounds.memory,
         processes=mine.bounds.processes,
         file=mine.bounds.file,
@@ -121,17 +141,35 @@ def plan(settings: ServerSettings, request: ComposeRequest, given: ComposeSettin
     )
 
 
+def _shown(given: ComposeSettings) -> list[str]:
+    """Return what is needed of the machine beside directories of the system."""
+    allowed = [path.removeprefix("file://") for path in given.allowed_sources or ()]
+    named = [
+        value for name, value in os.environ.items() if name.startswith(("SSL_CERT_", "OSBUILD_SOURCES_CURL_"))
+    ]
+    return [
+        *(path for path in (sys.base_prefix, *sys.path, *_DATABASES, *named) if os.path.isabs(path)),
+        str(Path(__file__).absolute().parents[2]),
+        *(path for path in allowed if path.startswith("/")),
+        *(str(path.absolute()) for path in given.apt_keyrings.values() if path is not None),
+    ]
+
+
 def target_path(settings: ServerSettings, request: ComposeRequest) -> Path:
     """Return the directory in which the directory of a compose is."""
     known = settings.target_dirs.get(request.target_dir)
     return known.path if known else settings.directory
 
 
-def _make_directories(settings: ServerSettings, directory: Path) -> None:
+def _make_directories(settings: ServerSettings, directory: Path, home: Path) -> None:
     first, own = settings.composes.first_id, settings.data / "confined"
     own.mkdir(parents=True, exist_ok=True)
     # It stays ours, so that none of these can be another one next time.
-    for path in (own / "store", own / "indexes", own / "home"):
+    for left in own.glob("home-*"):
+        # Of this one's last attempt, or of a worker that was killed.
+        if left == home or left.stat().st_mtime < time.time() - settings.composes.bounds.seconds - _DAY:
+            shutil.rmtree(left, ignore_errors=True)
+    for path in (own / "store", own / "indexes", home):
         path.mkdir(exist_ok=True, mode=0o700)
         os.chown(path, first, first, follow_symlinks=False)
     _reclaim(directory, first)

@@ -43,8 +43,9 @@ _FIRST_TO_GO = 900
 @dataclass(frozen=True, slots=True)
 class Plan:
     """``first`` is the user of the machine that is root in there, ``home`` its directory; ``needed`` are directories
-    that have to be reached from there, by what they are. Limits: ``memory``, ``file`` and ``free`` (on the file
-    system of ``home``) are bytes, ``seconds`` is time by the clock. ``hosts`` and so on are those of
+    that have to be reached from there, by what they are. ``shown`` are files and directories of the machine that are
+    seen beside the system's, ``empty`` directories in them that are not. Limits: ``memory``, ``file`` and ``free``
+    (on the file system of ``home``) are bytes, ``seconds`` is time by the clock. ``hosts`` and so on are those of
     :class:`~osbuild_core.exports.compose.relay.Way`."""
 
     first: int
@@ -56,6 +57,8 @@ class Plan:
     free: int
     seconds: float
     hosts: list[tuple[str, int]]
+    shown: list[str]
+    empty: list[str] = field(default_factory=list)
     everywhere: bool = False
     proxies: dict[str, str] = field(default_factory=dict)
     direct: str = ""
@@ -183,6 +186,7 @@ def _init(
     try:
         namespaces.own_processes()
         home = os.open(plan.home, os.O_PATH | os.O_CLOEXEC)
+        namespaces.show_only([*plan.shown, *plan.needed.values(), plan.home], plan.empty)
         task = os.fork()
     except OSError as error:
         _say("server.confinement", _cannot(error.strerror))
@@ -263,6 +267,8 @@ def _task(plan: Plan, channel: socket.socket, leash: int, others: Sequence[int])
         os.close(end)
     try:
         os.setsid()
+        # What is hidden would be reached from where we are.
+        os.chdir(here if os.path.isdir(here := os.getcwd()) else "/")
         Path("/proc/self/oom_score_adj").write_text(str(_FIRST_TO_GO))
         namespaces.nobody(plan.first)
         with namespaces.listener() as listener:
@@ -299,6 +305,7 @@ def _environment(plan: Plan, port: int) -> dict[str, str]:
         **without_proxies(os.environ),
         **environment(port),
         "HOME": plan.home,
+        "TMPDIR": plan.home,
         "XDG_CACHE_HOME": plan.home,
     }
 

@@ -9,8 +9,10 @@ import platform
 import resource
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+
+from osbuild_core.sandbox.mounts import bind, make_devices, tmpfs
 
 IDS = 65536
 """Users and groups that the user namespace has: packages may have files of any."""
@@ -20,9 +22,37 @@ MOUNT = 0x00020000
 _USER = 0x10000000 | MOUNT | 0x08000000 | 0x04000000 | 0x40000000
 """CLONE_NEWUSER, and CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUTS, CLONE_NEWNET in it (linux/sched.h)."""
 
+_SYSTEM = frozenset(
+    {
+        "bin",
+        "dev",
+        "etc",
+        "gnu",
+        "lib",
+        "lib32",
+        "lib64",
+        "libx32",
+        "nix",
+        "opt",
+        "proc",
+        "sbin",
+        "sys",
+        "usr",
+    }
+)
+"""Directories of every machine; what is in them is no secret, or closed."""
+
+_SMALL, _TEMPORARY = "4m", "64m"
+"""Of file systems in memory."""
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
-_CALLS = {"x86_64": (0xC000003E, 41, 53, 248, 250), "aarch64": (0xC00000B7, 198, 199, 217, 219)}
+_CALLS = {
+    "x86_64": (0xC000003E, 41, 53, 248, 250),
+    "aarch64": (0xC00000B7, 198, 199, 217, 219),
+    "riscv64": (0xC00000F3, 198, 199, 217, 219),
+    "loongarch64": (0xC0000102, 198, 199, 217, 219),
+}
 """By machine: AUDIT_ARCH (linux/audit.h), socket(2), socketpair(2), the first and the last call for keys (add_key(2),
 keyctl(2))."""
 
@@ -71,6 +101,75 @@ def own_processes() -> None:
     # MS_REC | MS_PRIVATE; MS_NOSUID | MS_NODEV | MS_NOEXEC
     _check(_libc.mount(b"none", b"/", None, 0x4000 | 0x40000, None))
     _check(_libc.mount(b"proc", b"/proc", b"proc", 2 | 4 | 8, None))
+
+
+def show_only(kept: Iterable[str], empty: Iterable[str]) -> None:
+    """Hide what is neither the system's nor ``kept`` (a file or a directory; ``/`` is everything), and what is in the
+    directories ``empty``. For a mount namespace of our own, as root; who enters a user namespace from there cannot
+    undo it. Raises OSError."""
+    paths = {path for one in kept for path in (os.path.abspath(one), os.path.realpath(one))}
+    if "/" in paths:
+        return
+    held = {path: _opened(path) for path in sorted(paths)}
+    # As they are, so that what was closed stays closed.
+    above = {
+        str(parent): os.stat(parent) for path in paths for parent in Path(path).parents if parent.exists()
+    }
+    covered = [
+        entry.path
+        for entry in os.scandir("/")
+        if entry.is_dir(follow_symlinks=False) and entry.name not in _SYSTEM
+    ]
+    for path in covered:
+        tmpfs(Path(path), size=_SMALL)
+    shown: list[str] = []
+    for path, descriptor in held.items():
+        if descriptor is None or not _is_below(path, covered):
+            continue
+        if not _is_below(path, shown):
+            _make_place(path, above, is_directory=os.path.isdir(f"/proc/self/fd/{descriptor}"))
+            bind(Path(f"/proc/self/fd/{descriptor}"), Path(path))
+            shown.append(path)
+        os.close(descriptor)
+    for path in empty:
+        if os.path.isdir(path):
+            tmpfs(Path(path), size=_SMALL)
+    tmpfs(Path("/dev"), size=_SMALL)
+    make_devices(Path("/dev"))
+    for name, target in (("fd", "fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")):
+        os.symlink(f"/proc/self/{target}", f"/dev/{name}")
+    tmpfs(Path("/dev/shm"), mode="1777", size=_TEMPORARY)
+    for path in ("/tmp", "/var/tmp"):
+        os.makedirs(path, exist_ok=True)
+        if not any(one.startswith(f"{path}/") for one in shown):
+            tmpfs(Path(path), mode="1777", size=_TEMPORARY)
+        elif path in covered:
+            os.chmod(path, 0o1777)
+
+
+def _opened(path: str) -> int | None:
+    try:
+        return os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+
+
+def _is_below(path: str, others: Iterable[str]) -> bool:
+    return any(path == one or path.startswith(f"{one}/") for one in others)
+
+
+def _make_place(path: str, above: Mapping[str, os.stat_result], *, is_directory: bool) -> None:
+    """Make what ``path`` is to be shown at, in directories like those that are hidden now."""
+    for parent in reversed(Path(path).parents):
+        if not parent.exists():
+            parent.mkdir()
+            known = above[str(parent)]
+            os.chown(parent, known.st_uid, known.st_gid)
+            os.chmod(parent, known.st_mode & 0o7777)
+    if is_directory:
+        os.mkdir(path)
+    else:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def nobody(first: int) -> None:

@@ -107,6 +107,7 @@ def look(wanted: dict[str, Any], place: Place) -> dict[str, str]:
         "unix pair": lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)[0].connect(
             name + ".datagram"
         ),
+        "unix packet": lambda: connected(socket.AF_UNIX, socket.SOCK_SEQPACKET, name + ".packet"),
         "abstract": lambda: connected(socket.AF_UNIX, socket.SOCK_SEQPACKET, wanted["abstract"]),
         "vsock": lambda: socket.socket(40, socket.SOCK_STREAM).close(),
         "keys": lambda: called(250, 0, -3, 1),
@@ -116,12 +117,18 @@ def look(wanted: dict[str, Any], place: Place) -> dict[str, str]:
         "trace": lambda: traced(1),
         "environment": lambda: Path("/proc/1/environ").read_bytes(),
         "processes": lambda: foreign(wanted["worker"]),
-        "secret variable": lambda: [v for v in os.environ.values() if wanted["secret"] in v].pop(),
+        "secret variable": [v for v in os.environ.values() if wanted["secret"] in v].pop,
         "settings": lambda: Path(wanted["settings"]).read_text(),
         "database": lambda: Path(wanted["database"]).read_bytes(),
         "shadow": lambda: Path("/etc/shadow").read_text(),
-        "builds": lambda: os.listdir(wanted["builds"]),
-        "store": lambda: os.listdir(wanted["store"]),
+        "builds": lambda: os.listdir(wanted["builds"])[0],
+        "store": lambda: os.listdir(wanted["store"])[0],
+        "run": lambda: os.listdir("/run")[0],
+        "homes": lambda: os.listdir("/home")[0],
+        "logs": lambda: Path("/var/log").stat(),
+        "a file for everyone": lambda: Path(wanted["public"]).read_text(),
+        "what is below": lambda: unmounted("/run"),
+        "disk": lambda: os.listdir("/dev/disk")[0],
         "other compose": lambda: Path(wanted["other"]).write_text("mine"),
         "beside": lambda: Path(place.target_dir, "odcs-999").mkdir(),
         "sysctl": lambda: Path("/proc/sys/kernel/core_pattern").write_text("|/bin/false"),
@@ -167,6 +174,11 @@ def called(number: int, *arguments: int) -> int:
 def traced(pid: int) -> None:
     # PTRACE_SEIZE
     if libc.ptrace(0x4206, pid, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def unmounted(path: str) -> None:
+    if libc.umount2(path.encode(), 2) != 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 

@@ -94,14 +94,21 @@ def test_what_it_can_reach(taken_over: tuple[Service, ODCS]) -> None:
     (running.data.parent / "server.toml").chmod(0o600)
     other = running.data / "composes" / "other"
     other.write_text("theirs")
-    name = str(running.data / "socket")
+    for folder in ("builds", "store"):
+        (running.data / folder).mkdir(exist_ok=True)
+        (running.data / folder / "theirs").touch()
     reached: list[str] = []
     with contextlib.ExitStack() as stack:
+        outside = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="open-")))
+        outside.chmod(0o755)
+        (outside / "public").write_text("for everyone")
+        name = str(outside / "socket")
         sockets: dict[str, socket.socket] = {}
         for what, family, kind, address in (
             ("loopback", socket.AF_INET6, socket.SOCK_STREAM, ("::", 0)),
             ("unix", socket.AF_UNIX, socket.SOCK_STREAM, name),
             ("abstract", socket.AF_UNIX, socket.SOCK_SEQPACKET, f"\0open-{os.getpid()}"),
+            ("packet", socket.AF_UNIX, socket.SOCK_SEQPACKET, f"{name}.packet"),
             ("datagram", socket.AF_UNIX, socket.SOCK_DGRAM, f"{name}.datagram"),
         ):
             one = stack.enter_context(socket.socket(family, kind))
@@ -112,7 +119,7 @@ def test_what_it_can_reach(taken_over: tuple[Service, ODCS]) -> None:
             if kind != socket.SOCK_DGRAM:
                 one.listen()
             sockets[what] = one
-        for path in (name, f"{name}.datagram"):
+        for path in (name, f"{name}.datagram", f"{name}.packet"):
             os.chmod(path, 0o777)
         worker = next(
             int(entry.name)
@@ -134,6 +141,7 @@ def test_what_it_can_reach(taken_over: tuple[Service, ODCS]) -> None:
             "builds": str(running.data / "builds"),
             "store": str(running.data / "store"),
             "other": str(other),
+            "public": str(outside / "public"),
         }
         (running.data / "wanted.json").write_text(json.dumps(wanted))
         failed = odcs.wait_for_compose(ask(odcs, "look"), timeout=60)
@@ -153,7 +161,7 @@ def test_nothing_that_it_leaves_outlives_it(taken_over: tuple[Service, ODCS]) ->
     running, odcs = taken_over
     done = odcs.wait_for_compose(ask(odcs, "stay"), timeout=60)
     assert done["state_name"] == "done", done["state_reason"]
-    until(processes, lambda found: not found)
+    assert processes() == {}
     assert note_of(running, done["id"]).exists()
 
     cancelled = ask(odcs, "hold")
@@ -211,7 +219,16 @@ def test_too_much_of_anything_ends_it_with_the_reason(taken_over: tuple[Service,
 )
 def test_a_task_that_waits_ends_with_its_time_and_with_the_disk(bounds: dict[str, Any], reason: str) -> None:
     with tempfile.TemporaryDirectory(prefix="open-") as home:
-        plan = {"first": FIRST, "home": home, "needed": {}, "hosts": [], "free": 0, **BOUNDS, **bounds}
+        plan = {
+            "first": FIRST,
+            "home": home,
+            "needed": {},
+            "hosts": [],
+            "shown": [*sys.path, sys.prefix],
+            "free": 0,
+            **BOUNDS,
+            **bounds,
+        }
         with subprocess.Popen(
             [sys.executable, "-m", "osbuild_core.server.guard"],
             stdin=subprocess.PIPE,

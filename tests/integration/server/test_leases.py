@@ -181,7 +181,9 @@ def test_what_nobody_has_begun_is_not_gone_on_with(tmp_path: Path) -> None:
     assert Path("/etc/passwd").exists()
     confinement.reclaim(tmp_path / "nothing")
     settings = ServerSettings(data=tmp_path / "data")
-    own = confinement.prepared(settings, settings.compose_settings(), begun)
+    own = confinement.prepared(
+        settings, settings.compose_settings(), begun, settings.data / "confined/home-1"
+    )
     assert begun.stat().st_uid == own.store.stat().st_uid == settings.composes.first_id
     assert list(begun.iterdir()) == []
     assert own.store.parent.stat().st_uid == 0
