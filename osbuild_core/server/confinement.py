@@ -164,6 +164,9 @@ def target_path(settings: ServerSettings, request: ComposeRequest) -> Path:
 def _make_directories(settings: ServerSettings, directory: Path, home: Path) -> None:
     first, own = settings.composes.first_id, settings.data / "confined"
     own.mkdir(parents=True, exist_ok=True)
+    for name in _CLOSED:
+        # So that there is something to be hidden; who needs it may come later.
+        (settings.data / name).mkdir(exist_ok=True)
     # It stays ours, so that none of these can be another one next time.
     for left in own.glob("home-*"):
         # Of this one's last attempt, or of a worker that was killed.

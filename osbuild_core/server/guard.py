@@ -34,8 +34,8 @@ VARIABLE = "OSBUILD_CORE_GUARD"
 
 _LOOK = 0.25
 """Seconds between looks at limits that the kernel does not keep, or keeps without a reason."""
-_SLACK = 2
-"""The kernel's limits are so many times ours: of ours, the reason is told."""
+_MORE_MEMORY, _MORE_PROCESSES = 2, 1024
+"""The kernel's limits are so many times, and so many more than ours: of ours, the reason is told."""
 _FIRST_TO_GO = 900
 """The machine is out of memory: what is confined ends before others (proc(5), oom_score_adj)."""
 
@@ -275,7 +275,7 @@ def _task(plan: Plan, channel: socket.socket, leash: int, others: Sequence[int])
             port = listener.getsockname()[1]
             socket.send_fds(channel, [b"x"], [listener.fileno()])
         _check_reached(plan.needed)
-        namespaces.limit(_SLACK * plan.memory, _SLACK * plan.processes, plan.file)
+        namespaces.limit(_MORE_MEMORY * plan.memory, plan.processes + _MORE_PROCESSES, plan.file)
         namespaces.filter_calls()
         os.set_inheritable(leash, True)
         # The kernel does not hand on what is ignored by us.
@@ -299,7 +299,7 @@ def _check_reached(needed: dict[str, str]) -> None:
 
 
 def _environment(plan: Plan, port: int) -> dict[str, str]:
-    from osbuild_core.exports.compose.relay import environment, without_proxies
+    from osbuild_core.exports.compose.proxies import environment, without_proxies
 
     return {
         **without_proxies(os.environ),

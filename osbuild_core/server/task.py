@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import errno
 import importlib
 import json
 import os
@@ -170,7 +171,8 @@ def _outcome(task: dict[str, Any], channel: Channel) -> dict[str, Any] | None:
         hint = f" ({error.hint})" if error.hint else ""
         return _failed(error.code, f"{where}{error.detail}{hint}", retryable=error.retryable)
     except OSError as error:
-        return _failed("system", str(error), retryable=True)
+        # A file that is larger than one may be is so the next time, too.
+        return _failed("system", str(error), retryable=error.errno != errno.EFBIG)
     except Exception as error:
         import traceback
 

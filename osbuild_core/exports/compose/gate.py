@@ -21,7 +21,8 @@ from osbuild_core.exports.compose.addresses import GATE, is_unlimited
 from osbuild_core.exports.compose.configuration import ComposeSettings
 from osbuild_core.exports.compose.debarchives import read_archives
 from osbuild_core.exports.compose.errors import ComposeError
-from osbuild_core.exports.compose.relay import PROXY, Host, Relay, Way, environment
+from osbuild_core.exports.compose.proxies import PROXY, environment, of_machine
+from osbuild_core.exports.compose.relay import Host, Relay, Way
 from osbuild_core.exports.compose.request import ComposeRequest
 from osbuild_core.exports.compose.vocabulary import SourceType
 
@@ -51,7 +52,7 @@ def way(request: ComposeRequest, settings: ComposeSettings) -> Way:
     That is where a request may lead, and what the configuration or the machine names for one like it. Raises
     ComposeError for a proxy that the gate cannot use.
     """
-    proxies = _proxies(os.environ)
+    proxies = of_machine(os.environ)
     direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     if is_unlimited(settings.allowed_sources):
         return Way(everywhere=True, proxies=proxies, direct=direct)
@@ -61,31 +62,6 @@ def way(request: ComposeRequest, settings: ComposeSettings) -> Way:
     if _names_machine(request, settings):
         addresses += _of_machine()
     return Way(_hosts(tuple(addresses)), proxies=proxies, direct=direct)
-
-
-def _proxies(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return the proxies of the machine by what they are for. Raises ComposeError."""
-    found = {}
-    for scheme in ("http", "https", "all"):
-        # Not HTTP_PROXY, as curl has it: to programs behind a web server anybody could say that.
-        upper = variables.get(f"{scheme}_proxy".upper()) if scheme != "http" else None
-        if value := variables.get(f"{scheme}_proxy") or upper:
-            found[scheme] = value
-    if not found and (value := variables.get(PROXY)):
-        found["all"] = value
-    for scheme, value in found.items():
-        found[scheme] = value if "://" in value else f"http://{value}"
-        try:
-            known = urlsplit(found[scheme]).scheme == "http" and urlsplit(found[scheme]).port != 0
-        except ValueError:
-            known = False
-        if not known:
-            raise ComposeError(
-                "the proxy of the worker's environment is not one that the gate can use",
-                code="compose.source",
-                hint="whoever runs this names one that begins with http://",
-            )
-    return found
 
 
 def _names_machine(request: ComposeRequest, settings: ComposeSettings) -> bool:

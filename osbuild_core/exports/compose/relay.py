@@ -11,7 +11,6 @@ import contextlib
 import os
 import socket
 import urllib.request
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
@@ -22,11 +21,6 @@ _HEAD = 64 << 10
 _PIPE = 1 << 20
 _SECONDS = 60.0
 """For a head of a request and for a connection, as the fetcher has it."""
-PROXY = "OSBUILD_SOURCES_CURL_PROXY"
-_VARIABLES = (
-    *("http_proxy", "https_proxy", "ftp_proxy", "all_proxy"),
-    *("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY"),
-)
 Host = tuple[str, int]
 
 
@@ -40,20 +34,6 @@ class Way:
     everywhere: bool = False
     proxies: dict[str, str] = field(default_factory=dict)
     direct: str = ""
-
-
-def environment(port: int) -> dict[str, str]:
-    """Return the environment for programs whose gate is at ``port`` of loopback."""
-    return {**dict.fromkeys(_VARIABLES, f"http://127.0.0.1:{port}"), "no_proxy": "", "NO_PROXY": ""}
-
-
-def without_proxies(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return ``variables`` without those that name proxies of the machine, which may have passwords in them."""
-    return {
-        name: value
-        for name, value in variables.items()
-        if name not in (*_VARIABLES, "no_proxy", "NO_PROXY", PROXY)
-    }
 
 
 class _Refusal(Exception):

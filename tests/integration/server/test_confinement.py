@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +25,7 @@ from osbuild_core.exports.compose.client import ODCS, AuthMech
 from osbuild_core.server.guard import VARIABLE
 from tests.integration.server.running import Service, service, until
 from tests.integration.server.test_who_may import make_tokens
+from tests.packages import archives, keys
 
 pytestmark = pytest.mark.root
 FIRST = 2_000_300_000
@@ -29,8 +34,9 @@ SECRET = "hunter2"
 
 
 @contextlib.contextmanager
-def hostile() -> Iterator[tuple[Service, ODCS]]:
-    """Run a service whose composes are made by the hostile process; yield it, and a client that is not trusted."""
+def hostile(**composes: Any) -> Iterator[tuple[Service, ODCS]]:
+    """Run a service whose composes are made by the hostile process, or as ``composes`` has it; yield it, and a client
+    that is not trusted."""
     for path in (Path(__file__), Path(sys.executable)):
         if not all(parent.stat().st_mode & 0o001 for parent in path.absolute().parents):
             pytest.skip(f"others cannot reach {path}, so nothing can be made by them")
@@ -43,17 +49,30 @@ def hostile() -> Iterator[tuple[Service, ODCS]]:
             "confine": None,
             "first_id": FIRST,
             "bounds": BOUNDS,
+            **composes,
         },
         "queue": {"slots": 6},
     }
+    with open_to_all() as directory, service(directory, settings) as running:
+        # Where the plain generator notes what it has made.
+        (running.data / "made").touch()
+        (running.data / "made").chmod(0o666)
+        token = make_tokens(running.data, {"alice": {}})["alice"]
+        yield running, ODCS(running.url, auth_mech=AuthMech.OpenIDC, openidc_token=token)
+
+
+@contextlib.contextmanager
+def open_to_all() -> Iterator[Path]:
+    """Make a directory that everyone may enter; those of tests are closed to others."""
     with tempfile.TemporaryDirectory(prefix="open-") as name:
         Path(name).chmod(0o755)
-        with service(Path(name), settings) as running:
-            # Where the plain generator notes what it has made.
-            (running.data / "made").touch()
-            (running.data / "made").chmod(0o666)
-            token = make_tokens(running.data, {"alice": {}})["alice"]
-            yield running, ODCS(running.url, auth_mech=AuthMech.OpenIDC, openidc_token=token)
+        yield Path(name)
+
+
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    with open_to_all() as directory:
+        yield directory
 
 
 @pytest.fixture(scope="module")
@@ -99,8 +118,7 @@ def test_what_it_can_reach(taken_over: tuple[Service, ODCS]) -> None:
         (running.data / folder / "theirs").touch()
     reached: list[str] = []
     with contextlib.ExitStack() as stack:
-        outside = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="open-")))
-        outside.chmod(0o755)
+        outside = stack.enter_context(open_to_all())
         (outside / "public").write_text("for everyone")
         name = str(outside / "socket")
         sockets: dict[str, socket.socket] = {}
@@ -217,26 +235,74 @@ def test_too_much_of_anything_ends_it_with_the_reason(taken_over: tuple[Service,
     ("bounds", "reason"),
     [({"seconds": 0.5}, "more than 0.5 seconds"), ({"free": 1 << 60}, f"less than {1 << 60} bytes left")],
 )
-def test_a_task_that_waits_ends_with_its_time_and_with_the_disk(bounds: dict[str, Any], reason: str) -> None:
-    with tempfile.TemporaryDirectory(prefix="open-") as home:
-        plan = {
-            "first": FIRST,
-            "home": home,
-            "needed": {},
-            "hosts": [],
-            "shown": [*sys.path, sys.prefix],
-            "free": 0,
-            **BOUNDS,
-            **bounds,
-        }
-        with subprocess.Popen(
-            [sys.executable, "-m", "osbuild_core.server.guard"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, VARIABLE: json.dumps(plan)},
-            start_new_session=True,
-        ) as guard:
-            assert guard.stdout is not None
-            said = json.loads(guard.stdout.read())
+def test_a_task_that_waits_ends_with_its_time_and_with_the_disk(
+    bounds: dict[str, Any], reason: str, open_directory: Path
+) -> None:
+    plan = {
+        "first": FIRST,
+        "home": str(open_directory),
+        "needed": {},
+        "hosts": [],
+        "shown": [*sys.path, sys.prefix],
+        "free": 0,
+        **BOUNDS,
+        **bounds,
+    }
+    with subprocess.Popen(
+        [sys.executable, "-m", "osbuild_core.server.guard"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, VARIABLE: json.dumps(plan)},
+        start_new_session=True,
+    ) as guard:
+        assert guard.stdout is not None
+        said = json.loads(guard.stdout.read())
     assert reason in said["failed"]["detail"]
     assert said["failed"]["code"] == "server.limit"
+
+
+@pytest.mark.soak
+def test_apt_and_curl_go_through_the_gate_and_the_proxy_of_the_machine(
+    tmp_path: Path, open_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which wants a password, that the process does not have."""
+    archives.add(tmp_path, "hello")
+    key = keys.make(tmp_path / "gnupg" / "key")
+    archives.write(tmp_path, key=key)
+    keys.end(key)
+    keyring = open_directory / "key.asc"
+    shutil.copy(key.public, keyring)
+    keyring.chmod(0o644)
+    asked: list[tuple[str, str | None]] = []
+
+    class Proxy(SimpleHTTPRequestHandler):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments, directory=str(tmp_path))
+
+        def do_GET(self) -> None:
+            asked.append((self.path, self.headers["Proxy-Authorization"]))
+            self.path = self.path.removeprefix("http://archive.test")
+            super().do_GET()
+
+        def log_message(self, *_: Any) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever, daemon=True)
+        thread.start()
+        monkeypatch.setenv("http_proxy", f"http://user:{SECRET}@127.0.0.1:{proxy.server_address[1]}")
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        with hostile(
+            generator="osbuild_core.exports.compose.generate",
+            allowed_sources=["http://archive.test/"],
+            apt_keyrings={"http://archive.test/": str(keyring)},
+            bounds={},
+        ) as (_, odcs):
+            asked_for = odcs.new_compose("deb http://archive.test/ stable main", "repo", packages=["hello"])
+            done = odcs.wait_for_compose(asked_for["id"], timeout=60)
+        proxy.shutdown()
+        thread.join()
+    assert done["state_name"] == "done", done["state_reason"]
+    known = "Basic " + base64.b64encode(f"user:{SECRET}".encode()).decode()
+    assert {authorization for _, authorization in asked} == {known}
+    assert {path.rpartition(".")[2] for path, _ in asked} >= {"deb"}
