@@ -18,7 +18,7 @@ from pathlib import Path
 from osbuild_core.exports.compose.addresses import gated
 from osbuild_core.exports.compose.configuration import ComposeSettings
 from osbuild_core.exports.compose.errors import ComposeError
-from osbuild_core.exports.compose.gate import way
+from osbuild_core.exports.compose.gate import archives_here, way
 from osbuild_core.exports.compose.request import ComposeRequest
 from osbuild_core.exports.compose.vocabulary import SourceType
 from osbuild_core.model.errors import OsbuildError
@@ -127,7 +127,7 @@ def plan(settings: ServerSettings, request: ComposeRequest, given: ComposeSettin
         home=str(home.absolute()),
         needed={what: str(path.absolute()) for what, path in needed.items()},
         # All of it, as there are no links from one mount to another.
-        shown=[str(settings.data.absolute()), *_shown(given)],
+        shown=[str(settings.data.absolute()), *_shown(given), *archives_here(request, given)],
         empty=[str(settings.data.absolute() / name) for name in _CLOSED],
         memory=mine.bounds.memory,
         processes=mine.bounds.processes,

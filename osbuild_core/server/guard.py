@@ -173,6 +173,10 @@ def _alone(what: Callable[[], int]) -> NoReturn:
     status = 1
     try:
         status = what()
+    except Exception:
+        import traceback
+
+        traceback.print_exc()
     finally:
         os._exit(status)
 

@@ -150,7 +150,8 @@ def show_only(kept: Iterable[str], empty: Iterable[str]) -> None:
 def _opened(path: str) -> int | None:
     try:
         return os.open(path, os.O_PATH | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except OSError:
+        # It is not there, or not even for root: not there then, either.
         return None
 
 
@@ -220,7 +221,8 @@ def limit(memory: int, processes: int, file: int) -> None:
         (resource.RLIMIT_DATA, memory),
         (resource.RLIMIT_NPROC, processes),
         (resource.RLIMIT_FSIZE, file),
-        (resource.RLIMIT_CORE, 0),
+        # Not 0, with which a program of the machine could still be started for a crash (core(5)).
+        (resource.RLIMIT_CORE, 1),
     ):
         _, most = resource.getrlimit(what)
         value = wanted if most == resource.RLIM_INFINITY else min(wanted, most)

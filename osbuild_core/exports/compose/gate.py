@@ -14,7 +14,7 @@ import socket
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from osbuild_core.exports.compose import debian, tags
 from osbuild_core.exports.compose.addresses import GATE, is_unlimited
@@ -73,6 +73,14 @@ def _names_machine(request: ComposeRequest, settings: ComposeSettings) -> bool:
         if archives is not None:
             return any(archive.url is None for archive in read_archives(archives.source, settings))
     return False
+
+
+def archives_here(request: ComposeRequest, settings: ComposeSettings) -> list[str]:
+    """Return the paths of archives of the machine that are on it, where a request names archives of the machine."""
+    if not _names_machine(request, settings):
+        return []
+    parts = [urlsplit(url) for url in _of_machine()]
+    return [unquote(part.path) for part in parts if part.scheme in ("file", "copy")]
 
 
 def _of_machine() -> list[str]:
