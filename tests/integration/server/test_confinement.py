@@ -201,6 +201,7 @@ def test_nothing_that_it_leaves_outlives_it(taken_over: tuple[Service, ODCS]) ->
     until(processes, lambda found: not found)
 
 
+@pytest.mark.soak
 def test_the_end_of_the_guard_or_of_init_is_the_end_of_all(taken_over: tuple[Service, ODCS]) -> None:
     running, odcs = taken_over
     for number in (0, 1):
@@ -261,7 +262,6 @@ def test_a_task_that_waits_ends_with_its_time_and_with_the_disk(
     assert said["failed"]["code"] == "server.limit"
 
 
-@pytest.mark.soak
 def test_apt_and_curl_go_through_the_gate_and_the_proxy_of_the_machine(
     tmp_path: Path, open_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
