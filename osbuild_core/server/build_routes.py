@@ -17,6 +17,7 @@ from osbuild_core.exports.compose.vocabulary import State
 from osbuild_core.model.errors import ManifestError, OsbuildError, place_text
 from osbuild_core.server import builds
 from osbuild_core.server.access import Identity
+from osbuild_core.server.compose_document import time_text
 from osbuild_core.server.compose_routes import LARGEST, Id, Text
 from osbuild_core.server.files import file_response
 from osbuild_core.server.openapi import ACCEPTED, BUILD, BUILDS, ERRORS, NEW_BUILD, answers
@@ -34,7 +35,7 @@ STATES = f"^([0-4]|{'|'.join(State.__members__)})$"
 
 
 async def _mine(request: Request, id: int) -> tuple[Build, Identity]:
-    """Return a build that belongs to who asks. Raises Refusal (401, 403, 404)."""
+    """Return a build that belongs to who asks. Raises Refusal (401, 403, 404; 410 for one that is removed)."""
     service = Service.of(request)
     # Not as one who reads: what a build makes may have secrets in it, and other users of this machine are others.
     who = await sender(request)
@@ -43,6 +44,8 @@ async def _mine(request: Request, id: int) -> tuple[Build, Identity]:
     row = await builds.get(service.database, id)
     if row.owner != who.user and not service.policy.is_admin(who):
         raise Refusal(403, f"Build {id} belongs to somebody else")
+    if State(row.state) is State.removed:
+        raise Refusal(410, f"Build {id} is not there any more: it expired at {time_text(row.time_to_expire)}")
     return row, who
 
 
@@ -53,7 +56,10 @@ def _directory(service: Service, id: int) -> FilePath:
 @router.post("", responses=answers(BUILD, 202), openapi_extra=NEW_BUILD, status_code=202)
 @router.post("/", responses=ERRORS, openapi_extra=NEW_BUILD, status_code=202, include_in_schema=False)
 async def submit(request: Request) -> JSONResponse:
-    """Submit a manifest: ``{"manifest": {…}, "exports": [names]}``. Without exports its last pipelines are built."""
+    """Submit a manifest: ``{"manifest": {…}, "exports": [names]}``. Without exports its last pipelines are built.
+
+    ``seconds_to_live`` is how long the build is kept after it is over.
+    """
     service = Service.of(request)
     who = service.policy.builder(await sender(request), "new-build")
     asked = await document(request, needed=True)
@@ -62,15 +68,20 @@ async def submit(request: Request) -> JSONResponse:
     exports = asked.get("exports", [])
     if not isinstance(exports, list) or not all(isinstance(name, str) for name in exports):
         raise Refusal(400, "exports: has to be a list of names")
-    if unknown := set(asked) - {"manifest", "exports"}:
+    if unknown := set(asked) - {"manifest", "exports", "seconds_to_live"}:
         raise Refusal(400, f"There is no parameter {sorted(map(str, unknown))[0][:60]!r}")
+    limits = service.settings.limits
+    seconds = asked.get("seconds_to_live", limits.build_seconds_to_live)
+    if not isinstance(seconds, int) or isinstance(seconds, bool) or seconds < 1:
+        raise Refusal(400, "seconds_to_live: has to be a number of seconds, 1 or more")
     await asyncio.to_thread(_check, service, asked["manifest"], exports)
     row = await builds.submit(
         service.database,
         asked["manifest"],
         exports,
         who.user,
-        at_most=service.settings.limits.queued_per_owner,
+        at_most=limits.queued_per_owner,
+        seconds_to_live=min(seconds, limits.max_build_seconds_to_live),
     )
     service.wake()
     return JSONResponse(
@@ -106,7 +117,10 @@ async def list_builds(
     state: Annotated[str | None, Query(pattern=STATES)] = None,
     owner: Text | None = None,
 ) -> JSONResponse:
-    """List the builds of who asks, of everyone for administrators; ``state`` is a number or a name."""
+    """List the builds of who asks, of everyone for administrators; ``state`` is a number or a name.
+
+    Of those that have expired, this is all that is left.
+    """
     who = await sender(request)
     rows, total = await builds_for(Service.of(request), who, page, per_page, state, owner)
     meta = {"page": page, "per_page": per_page, "total": total, "pages": -(-total // per_page)}
@@ -245,7 +259,7 @@ async def builds_for(
 
 
 async def build_for(request: Request, id: int) -> Build:
-    """Return a build that who asks may see, with its result. Raises Refusal (401, 403, 404)."""
+    """Return a build that who asks may see, with its result. Raises Refusal (401, 403, 404, 410)."""
     return (await _mine(request, id))[0]
 
 

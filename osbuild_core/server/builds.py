@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import delete, func, select
@@ -16,19 +17,34 @@ from osbuild_core.server.queue import BUILD, Lease, fenced, finish, queued, subm
 from osbuild_core.server.refusal import Refusal
 from osbuild_core.server.tables import Build, BuildEvent, Work
 
+FINISHED = (State.done, State.failed)
 _PIECES = 16
 """Pieces of a log that are read at once."""
+_EVENTS = 2000
+"""Events that are removed at once: others want to write, too."""
 
 
 async def submit(
-    database: Database, manifest: dict[str, Any], exports: Sequence[str], owner: str, *, at_most: int
+    database: Database,
+    manifest: dict[str, Any],
+    exports: Sequence[str],
+    owner: str,
+    *,
+    at_most: int,
+    seconds_to_live: int,
 ) -> Build:
-    """Put a build into the table and the queue. Raises Refusal (429)."""
+    """Put a build into the table and the queue; it is kept so long after it is over. Raises Refusal (429)."""
     async with database.writing(alone=True) as session:
         if await queued(session, owner) >= at_most:
             raise Refusal(429, f"{owner} has {at_most} requests in the queue; wait for one of them")
+        at = now()
         row = Build(
-            owner=owner, state=int(State.wait), exports=list(exports), time_submitted=now(), manifest=manifest
+            owner=owner,
+            state=int(State.wait),
+            exports=list(exports),
+            time_submitted=at,
+            time_to_expire=at + timedelta(seconds=seconds_to_live),
+            manifest=manifest,
         )
         session.add(row)
         await session.flush()
@@ -168,8 +184,71 @@ async def over(database: Database, lease: Lease, state: State, reason: str | Non
 
 
 def _over(session: AsyncSession, row: Build, state: State, reason: str | None, result: Any) -> None:
-    row.state, row.state_reason, row.time_done, row.result = int(state), reason, now(), result
+    at = now()
+    row.state, row.state_reason, row.time_done, row.result = int(state), reason, at, result
+    if row.time_to_expire is not None:
+        row.time_to_expire = at + max(timedelta(0), row.time_to_expire - row.time_submitted)
     session.add(BuildEvent(build_id=row.id, kind="end", data={"state": state.name, "reason": reason}))
+
+
+async def expire(database: Database, at_most: int) -> list[int]:
+    """Let builds whose time is over become ``removed``; return their numbers.
+
+    What they have made goes afterwards, so that nobody finds half of it.
+    """
+    async with database.writing() as session:
+        found = await session.scalars(
+            select(Build)
+            .where(
+                Build.state.in_([int(state) for state in FINISHED]),
+                Build.time_removed.is_(None),
+                Build.time_to_expire < now(),
+            )
+            .order_by(Build.time_to_expire)
+            .limit(at_most)
+            .with_for_update(skip_locked=True)
+        )
+        rows = list(found)
+        for row in rows:
+            row.state = int(State.removed)
+            row.state_reason = "\n".join(filter(None, (row.state_reason, "Build is expired.")))
+            row.manifest, row.result = {}, None
+        return [row.id for row in rows]
+
+
+async def removed(database: Database, ids: Sequence[int]) -> set[int]:
+    """Return those of ``ids`` that are removed."""
+    async with database.reading() as session:
+        found = await session.scalars(
+            select(Build.id).where(Build.id.in_(ids), Build.state == int(State.removed))
+        )
+        return set(found)
+
+
+async def forget_events(database: Database, at_most: int) -> None:
+    """Remove what happened in builds that are removed, of at most so many; what one leaves, another one finds."""
+    async with database.reading() as session:
+        found = await session.scalars(
+            select(Build.id)
+            .where(Build.state == int(State.removed), Build.time_removed.is_(None))
+            .order_by(Build.time_to_expire)
+            .limit(at_most)
+        )
+        ids = list(found)
+    for id in ids:
+        events = select(BuildEvent.id).where(BuildEvent.build_id == id)
+        while True:
+            async with database.writing() as session:
+                if await session.scalar(events.limit(1)) is None:
+                    row = await session.get(Build, id, with_for_update=True)
+                    if row is not None:
+                        row.time_removed = row.time_removed or now()
+                    break
+                await session.execute(
+                    delete(BuildEvent)
+                    .where(BuildEvent.id.in_(events.order_by(BuildEvent.id).limit(_EVENTS)))
+                    .execution_options(synchronize_session=False)
+                )
 
 
 def build_document(row: Build, *, result: Any = None) -> dict[str, Any]:
@@ -184,5 +263,7 @@ def build_document(row: Build, *, result: Any = None) -> dict[str, Any]:
         "time_submitted": time_text(row.time_submitted),
         "time_started": time_text(row.time_started),
         "time_done": time_text(row.time_done),
+        "time_to_expire": time_text(row.time_to_expire),
+        "time_removed": time_text(row.time_removed),
         "result": result,
     }

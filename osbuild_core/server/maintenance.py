@@ -1,4 +1,5 @@
-"""What has to happen now and then: composes expire, stuck ones are given up, files go that nobody has any more."""
+"""What has to happen now and then: composes and builds expire, stuck ones are given up, files go that nobody has any
+more."""
 
 from __future__ import annotations
 
@@ -18,6 +19,7 @@ from osbuild_core.exports.compose.lifetime import LONGEST_WAIT, is_expired, is_s
 from osbuild_core.exports.compose.place import is_latest
 from osbuild_core.exports.compose.vocabulary import SourceType, State
 from osbuild_core.model.errors import OsbuildError
+from osbuild_core.server import builds
 from osbuild_core.server.composes import BUSY, FINISHED, over, record
 from osbuild_core.server.counts import add_up
 from osbuild_core.server.database import Database, now
@@ -25,12 +27,14 @@ from osbuild_core.server.queue import COMPOSE, attempt
 from osbuild_core.server.settings import ServerSettings
 from osbuild_core.server.storage import Storage
 from osbuild_core.server.tables import Compose, Work, Worker
+from osbuild_core.store.removal import remove_tree
 
 log = logging.getLogger("osbuild_core.server.maintenance")
 AT_ONCE = 200
 FORGOTTEN = 3600.0
 """Seconds without a sign of life after which a worker is forgotten."""
 _NAME = re.compile(r"odcs-([0-9]{1,18})")
+_BUILD_NAME = re.compile(r"build-([0-9]{1,18})")
 
 
 class Maintenance:
@@ -49,6 +53,7 @@ class Maintenance:
         await add_up(self._database)
         for name, directory in self._directories().items():
             await self._remove_files(name, directory)
+        await self._remove_builds()
         if self._storage is not None:
             await self._remove_stored(self._storage)
 
@@ -132,7 +137,7 @@ class Maintenance:
 
         A directory whose number no compose of the database has is left alone: the database may be another one.
         """
-        names = await asyncio.to_thread(_directories_of_composes, directory)
+        names = await asyncio.to_thread(_numbered, directory, _NAME)
         for start in range(0, len(names), AT_ONCE):
             ids = names[start : start + AT_ONCE]
             if self._storage is not None and target_dir == "default":
@@ -146,6 +151,27 @@ class Maintenance:
                 except (OsbuildError, OSError) as error:
                     # The others are not to wait for this one.
                     log.warning("cannot remove", extra={"data": {"id": id, "reason": str(error)}})
+
+    async def _remove_builds(self) -> None:
+        """Remove builds whose time is over: first the database says so, then events and files go.
+
+        Workers may have directories of their own: each looks at what is in its. One that no build of the database has
+        is left alone, as of composes.
+        """
+        while gone := await builds.expire(self._database, AT_ONCE):
+            log.info("removed builds", extra={"data": {"ids": gone}})
+        await builds.forget_events(self._database, AT_ONCE)
+        directory = self._settings.builds
+        there = await asyncio.to_thread(_numbered, directory, _BUILD_NAME)
+        for start in range(0, len(there), AT_ONCE):
+            for id in sorted(await builds.removed(self._database, there[start : start + AT_ONCE])):
+                try:
+                    await asyncio.to_thread(remove_tree, str(directory / f"build-{id}"))
+                except FileNotFoundError:
+                    # Another worker is at it, too.
+                    continue
+                except OSError as error:
+                    log.warning("cannot remove", extra={"data": {"build": id, "reason": str(error)}})
 
     async def _unused(self, ids: Sequence[int], target_dir: str) -> set[int]:
         """Return those of ``ids`` that are removed, and that no other one shares."""
@@ -205,11 +231,12 @@ class Maintenance:
                 await asyncio.to_thread(storage.remove, id, sorted(gone))
 
 
-def _directories_of_composes(directory: Path) -> list[int]:
+def _numbered(directory: Path, pattern: re.Pattern[str]) -> list[int]:
+    """Return the numbers in names of what is in ``directory``."""
     try:
         names = [path.name for path in directory.iterdir()]
     except OSError:
         # Not mounted here, or nothing was made yet.
         return []
-    matches = (_NAME.fullmatch(name) for name in names)
+    matches = (pattern.fullmatch(name) for name in names)
     return sorted(int(match[1]) for match in matches if match)

@@ -129,7 +129,11 @@ NEW_BUILD = _body(
     {
         "type": "object",
         "required": ["manifest"],
-        "properties": {"manifest": {"type": "object"}, "exports": {"type": "array", "items": _WORD}},
+        "properties": {
+            "manifest": {"type": "object"},
+            "exports": {"type": "array", "items": _WORD},
+            "seconds_to_live": {"type": "integer", "minimum": 1},
+        },
     },
     required=True,
 )
@@ -218,6 +222,7 @@ BUILD = _object(
         "state_reason": _MAYBE_TEXT,
         "exports": {"type": "array", "items": _TEXT},
         **dict.fromkeys(("time_submitted", "time_started", "time_done"), _TIME),
+        **dict.fromkeys(("time_to_expire", "time_removed"), _TIME),
         "result": {"type": ["object", "null"]},
     }
 )

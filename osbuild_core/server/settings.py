@@ -121,10 +121,13 @@ class Certificates(Part):
 
 
 class Limits(Part):
-    """Times are seconds, sizes bytes. ``queued_per_owner`` counts what waits or is being made."""
+    """Times are seconds, sizes bytes. ``queued_per_owner`` counts what waits or is being made. Builds live for
+    ``build_seconds_to_live`` after they are over, unless they ask for something else."""
 
     seconds_to_live: int = 24 * 3600
     max_seconds_to_live: int = 72 * 3600
+    build_seconds_to_live: int = Field(default=7 * 24 * 3600, ge=1)
+    max_build_seconds_to_live: int = Field(default=30 * 24 * 3600, ge=1)
     queued_per_owner: int = 100
     request_bytes: int = 4 << 20
     per_page: int = 1000

@@ -133,10 +133,18 @@ class ComposeCount(Base):
 
 
 class Build(Base):
-    """A manifest that was submitted. ``state`` is a number of ``vocabulary.State``, without ``removed``."""
+    """A manifest that was submitted. ``state`` is a number of ``vocabulary.State``.
+
+    Of one that is ``removed`` this row stays, without manifest and result; ``time_removed`` says since when it has
+    no events either.
+    """
 
     __tablename__ = "builds"
-    __table_args__ = (Index("builds_owner", "owner", "id"), Index("builds_state", "state", "id"))
+    __table_args__ = (
+        Index("builds_owner", "owner", "id"),
+        Index("builds_state", "state", "id"),
+        Index("builds_expiry", "state", "time_removed", "time_to_expire"),
+    )
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
     owner: Mapped[str] = mapped_column(String(255))
@@ -146,6 +154,9 @@ class Build(Base):
     time_submitted: Mapped[datetime] = mapped_column(DateTime)
     time_started: Mapped[datetime | None] = mapped_column(DateTime)
     time_done: Mapped[datetime | None] = mapped_column(DateTime)
+    time_to_expire: Mapped[datetime | None] = mapped_column(DateTime)
+    """As of composes: until it is over, this less ``time_submitted`` is how long it is to live afterwards."""
+    time_removed: Mapped[datetime | None] = mapped_column(DateTime)
     manifest: Mapped[dict[str, Any]] = mapped_column(JSON, deferred=True)
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON, deferred=True)
 

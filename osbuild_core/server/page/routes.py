@@ -220,7 +220,7 @@ async def build_list(
         builds=[builds.build_document(row) for row in rows],
         pages=_pages("/ui/builds", page_, total, asked),
         asked=asked,
-        states=[state.name for state in State if state is not State.removed],
+        states=STATES,
     )
 
 

@@ -67,7 +67,7 @@ def test_what_happened_is_written_before_the_end(tmp_path: Path) -> None:
 
     async def run() -> None:
         async with made(tmp_path) as (settings, database, queue):
-            await builds.submit(database, {}, [], "builder", at_most=10)
+            await builds.submit(database, {}, [], "builder", at_most=10, seconds_to_live=60)
             lease = await queue.take()
             assert lease is not None
             assignment = Assignment(settings, queue, lease)
