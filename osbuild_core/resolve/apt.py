@@ -7,7 +7,6 @@ that it is given and the machine's network settings, keys and credentials for ap
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import re
@@ -21,6 +20,7 @@ from pathlib import Path
 
 from osbuild_core.model.errors import ResolveError
 from osbuild_core.resolve import complaints
+from osbuild_core.resolve.aptstate import drop_unused, locked
 from osbuild_core.resolve.entries import Entry, without_credentials, without_suites
 from osbuild_core.resolve.packageset import PackageSet
 from osbuild_core.resolve.settings import ResolveSettings
@@ -290,10 +290,7 @@ def open_apt(entries: list[Entry], architecture: str, suite: str, settings: Reso
     label = re.sub(r"[^a-z0-9]+", "-", f"{suite}-{architecture}".lower()).strip("-")
     directory = settings.state_dir / f"{label}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     try:
-        for name in ("etc/sources.list.d", "lists/partial", "cache/archives/partial", "log"):
-            (directory / name).mkdir(parents=True, exist_ok=True, mode=0o700)
-        directory.chmod(0o700)
-        with _locked(directory), _temporary(directory / _TEMPORARY):
+        with locked(directory), _temporary(directory / _TEMPORARY):
             _write_private(directory / "apt.conf", _configuration(directory, architecture, settings))
             (directory / "status").touch()
             os.utime(directory)
@@ -304,18 +301,7 @@ def open_apt(entries: list[Entry], architecture: str, suite: str, settings: Reso
             code="resolve.state",
             hint="set XDG_CACHE_HOME to a directory that can be written",
         ) from error
-    _drop_unused(settings.state_dir, directory)
-
-
-@contextlib.contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Hold the directory's lock; wait for it."""
-    handle = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+    drop_unused(settings.state_dir, time.time() - _UNUSED_SECONDS)
 
 
 @contextlib.contextmanager
@@ -384,13 +370,3 @@ def _network(directory: Path, machine: Path, *, proxies: bool) -> str:
         for line in lines
         if not line.startswith(_NOT_NETWORK) and (proxies or not _OF_PROXY.match(line))
     )
-
-
-def _drop_unused(state_dir: Path, current: Path) -> None:
-    """Remove the indexes of entries that nobody has resolved against for a month."""
-    oldest = time.time() - _UNUSED_SECONDS
-    for directory in state_dir.iterdir():
-        if directory == current or not (directory / "apt.conf").is_file():
-            continue
-        if directory.stat().st_mtime < oldest:
-            shutil.rmtree(directory, ignore_errors=True)

@@ -224,6 +224,17 @@ class Queue(Part):
     maintenance: float = 60.0
 
 
+class Keep(Part):
+    """For how long what can be had again is kept that nobody uses, and how much of it: seconds and bytes (None: as
+    much as there is). A worker looks every ``look_seconds``."""
+
+    indexes_seconds: int = Field(default=7 * 24 * 3600, ge=0)
+    indexes_bytes: int | None = Field(default=20 << 30, ge=0)
+    store_seconds: int = Field(default=30 * 24 * 3600, ge=0)
+    store_bytes: int | None = Field(default=None, ge=0)
+    look_seconds: float = Field(default=3600.0, gt=0)
+
+
 class ServerSettings(BaseSettings):
     """Everything. ``data`` holds what has no other place: database, composes, builds, store.
 
@@ -260,6 +271,7 @@ class ServerSettings(BaseSettings):
     limits: Limits = Limits()
     composes: Composes = Composes()
     queue: Queue = Queue()
+    keep: Keep = Keep()
 
     @field_validator("root_path")
     @classmethod

@@ -25,6 +25,7 @@ from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
 
 from osbuild_core.model.errors import OsbuildError, place_text
+from osbuild_core.server.namespaces import die_with_parent
 
 if TYPE_CHECKING:
     from osbuild_core.exports.compose.configuration import ComposeSettings
@@ -125,7 +126,8 @@ def _end() -> None:
 
 def main() -> int:
     """Do the task that standard input has."""
-    _die_with_parent()
+    # Should the worker be gone already, standard input has ended, too.
+    die_with_parent()
     # What libraries print is not for the worker.
     outgoing = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -243,14 +245,6 @@ def _made(
             "arches": list(result.arches),
         }
     }
-
-
-def _die_with_parent() -> None:
-    """Have the kernel end us when the worker ends, however that is (prctl(2))."""
-    import prctl
-
-    # Should it be gone already, standard input has ended, too.
-    prctl.set_pdeathsig(signal.SIGKILL)
 
 
 if __name__ == "__main__":

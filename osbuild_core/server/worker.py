@@ -19,8 +19,11 @@ from osbuild_core.server.maintenance import Maintenance
 from osbuild_core.server.queue import Queue
 from osbuild_core.server.settings import ServerSettings
 from osbuild_core.server.storage import storage_of
+from osbuild_core.server.tidying import Tidying
 
 log = logging.getLogger("osbuild_core.server.worker")
+LOOK = 300.0
+"""Seconds between looks whether it is time to tidy, at most."""
 TROUBLE = 2.0
 """Seconds before the database is tried again."""
 
@@ -38,6 +41,7 @@ class WorkerLoop:
         self._queue = Queue(database, name, settings.queue.lease, self._look_again)
         self._storage = storage_of(settings)
         self._maintenance = Maintenance(settings, database, self._storage)
+        self._tidying = Tidying(settings)
         self._wake = asyncio.Event()
         self._stop = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
@@ -57,7 +61,8 @@ class WorkerLoop:
 
     async def run(self) -> None:
         """Work."""
-        background = [asyncio.create_task(self._signs_of_life()), asyncio.create_task(self._maintain())]
+        tasks = (self._signs_of_life(), self._maintain(), self._tidy())
+        background = [asyncio.create_task(task) for task in tasks]
         try:
             while not self._stop.is_set():
                 self._wake.clear()
@@ -112,6 +117,15 @@ class WorkerLoop:
             except Exception:
                 log.exception("maintenance failed")
             await asyncio.sleep(self._settings.queue.maintenance)
+
+    async def _tidy(self) -> None:
+        # Beside the rest: it may take minutes.
+        while True:
+            try:
+                await self._tidying.run()
+            except Exception:
+                log.exception("tidying failed")
+            await asyncio.sleep(min(self._settings.keep.look_seconds, LOOK))
 
 
 async def work(settings: ServerSettings, *, name: str | None = None, child: bool = False) -> None:

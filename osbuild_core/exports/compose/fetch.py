@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import tempfile
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from email.message import Message
 from http.client import HTTPException
 from pathlib import Path
@@ -20,6 +23,8 @@ LIMIT = 2 << 30
 """Bytes of the largest file of metadata."""
 
 SMALL = 64 << 20
+_NEW = ".new-"
+_LOCK = ".lock"
 _SECONDS = 60
 _BUFFER = 1 << 20
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -83,11 +88,11 @@ class Fetcher:
         url = check_address(address, self.allowed)
         algorithm, _, wanted = checksum.partition(":")
         target = self.cache / f"{algorithm}-{wanted}"
-        if target.is_file():
+        self.cache.mkdir(parents=True, exist_ok=True)
+        with _held(self.cache, fcntl.LOCK_SH), contextlib.suppress(FileNotFoundError):
             os.utime(target)
             return target
-        self.cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=self.cache, prefix=".new-") as file:
+        with tempfile.NamedTemporaryFile(dir=self.cache, prefix=_NEW) as file:
             found, size = hashlib.new(algorithm), 0
             try:
                 with self._open(url) as stream:
@@ -118,6 +123,53 @@ class Fetcher:
         request = urllib.request.Request(url, headers={"User-Agent": "osbuild-core", **(headers or {})})
         response: IO[bytes] = self._opener.open(request, timeout=_SECONDS)
         return response
+
+
+@contextlib.contextmanager
+def _held(cache: Path, how: int) -> Iterator[None]:
+    """Hold the lock of ``cache``: so nobody removes a file while somebody notes its use."""
+    handle = os.open(cache / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, how)
+        yield
+    finally:
+        os.close(handle)
+
+
+def drop_unused(cache: Path, before: float, *, max_size: int | None = None, recent: float) -> int:
+    """Remove what nobody has fetched or asked for since ``before`` and then, the oldest use first, what is more than
+    ``max_size`` bytes; return how many bytes that were.
+
+    What was used since ``recent`` stays: somebody may read it. Times are seconds since 1970; others may do the same
+    meanwhile. Raises OSError.
+    """
+    found: list[tuple[float, int, str]] = []
+    with contextlib.suppress(FileNotFoundError), os.scandir(cache) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):
+                status = entry.stat(follow_symlinks=False)
+                if entry.name != _LOCK and entry.is_file(follow_symlinks=False):
+                    found.append((status.st_mtime, status.st_blocks * 512, entry.path))
+    size, freed = sum(one[1] for one in found), 0
+    for used, bytes_, path in sorted(found):
+        is_leftover = os.path.basename(path).startswith(_NEW)
+        is_too_much = max_size is not None and size - freed > max_size
+        limit = recent if is_leftover or is_too_much else min(before, recent)
+        if used < limit and _dropped(cache, path, used):
+            freed += bytes_
+    return freed
+
+
+def _dropped(cache: Path, path: str, used: float) -> bool:
+    """Remove a file unless it was used after ``used``; tells whether it did."""
+    with _held(cache, fcntl.LOCK_EX):
+        try:
+            if os.lstat(path).st_mtime > used:
+                return False
+            os.unlink(path)
+        except FileNotFoundError:
+            return False
+    return True
 
 
 def _failed(url: str, error: Exception) -> ComposeError:

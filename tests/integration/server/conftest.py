@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -47,3 +50,14 @@ def postgres() -> Iterator[str]:
 def form(postgres: str, rabbit: rabbitmq.Broker, bucket_emulator: Emulator) -> Form:
     """What a service stands on that has grown, for the tests of one file."""
     return grown(postgres, rabbit, bucket_emulator)
+
+
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """A directory that everyone may enter; those of tests are closed to others."""
+    for path in (Path(__file__), Path(sys.executable)):
+        if not all(parent.stat().st_mode & 0o001 for parent in path.absolute().parents):
+            pytest.skip(f"others cannot reach {path}, so nothing can be made by them")
+    with tempfile.TemporaryDirectory(prefix="open-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)

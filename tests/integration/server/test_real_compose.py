@@ -8,8 +8,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -107,17 +105,6 @@ def test_the_same_content_again_after_removal(served: Service, packages: Path) -
     assert done["state_name"] == "done", done["state_reason"]
     path = f"{done['result_repo']}/x86_64/os/Packages/l/lib-1.0-1.x86_64.rpm"
     assert requests.get(path, timeout=30).status_code == 200
-
-
-@pytest.fixture
-def open_directory() -> Iterator[Path]:
-    """A directory that everyone may enter; those of tests are closed to others."""
-    for path in (Path(__file__), Path(sys.executable)):
-        if not all(parent.stat().st_mode & 0o001 for parent in path.absolute().parents):
-            pytest.skip(f"others cannot reach {path}, so nothing can be made by them")
-    with tempfile.TemporaryDirectory(prefix="open-") as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
 
 
 def test_who_is_not_trusted_is_served_by_nobody(packages: Path, open_directory: Path) -> None:
