@@ -36,8 +36,6 @@ from osbuild_core.server.tables import Build, Compose
 from osbuild_core.server.task_protocol import LONGEST, BuildTask, ComposeTask
 
 log = logging.getLogger("osbuild_core.server.worker")
-LATER = 0.3
-"""Seconds before work is looked at again that another one is to be made before."""
 GRACE = 10.0
 """Seconds that a process has for ending by itself."""
 TELL = 0.5
@@ -259,8 +257,10 @@ class Assignment:
         if request.source_type is SourceType.tag:
             changed = generator.tag_changed(self._settings.compose_settings(), request.arches)
         decision = await reuse.decide(self._database, self._lease, request, changed)
-        if decision is reuse.Decision.later:
-            await self._queue.release(self._lease, after=LATER, attempted=False)
+        if isinstance(decision, reuse.After):
+            await self._queue.release(self._lease, attempted=False, waits_for=decision.id)
+        else:
+            self._queue.decided()
         return decision is reuse.Decision.generate
 
     # Builds

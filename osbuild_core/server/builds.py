@@ -48,7 +48,7 @@ async def submit(
         )
         session.add(row)
         await session.flush()
-        session.add(submitted(BUILD, row.id, owner))
+        session.add(submitted(BUILD, row.id, owner, at))
         return row
 
 

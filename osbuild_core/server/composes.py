@@ -85,7 +85,7 @@ async def _insert(
     )
     session.add(row)
     await session.flush()
-    session.add(submitted(COMPOSE, row.id, owner))
+    session.add(submitted(COMPOSE, row.id, owner, at))
     return row
 
 
@@ -227,8 +227,8 @@ async def _cancel(session: AsyncSession, row: Compose, by: str) -> None:
 async def return_followers(
     session: AsyncSession, id: int, which: Callable[[Compose], bool] = lambda _: True
 ) -> None:
-    """Put those that wait for a compose that is not made, or of something else, back into the queue: they are
-    somebody else's."""
+    """Put those that wait for a compose that is not made, or of something else, back into the queue, where they were:
+    they are somebody else's."""
     followers = await session.scalars(
         select(Compose)
         .where(Compose.reused_id == id, Compose.state == int(State.generating))
@@ -238,7 +238,7 @@ async def return_followers(
     for other in filter(which, followers):
         other.reused_id, other.state, other.state_reason = None, int(State.wait), None
         other.time_started = None
-        session.add(submitted(COMPOSE, other.id, other.owner))
+        session.add(submitted(COMPOSE, other.id, other.owner, other.time_submitted))
 
 
 async def over(

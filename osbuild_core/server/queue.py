@@ -1,5 +1,8 @@
 """The database as the queue: leases, signs of life, fencing. Each piece of work is committed exactly once.
 
+Whoever asked first is first, also when it is tried again: work that cannot be taken now, because it failed a moment
+ago or is to be decided on after another one, lets others pass and has its old place afterwards.
+
 A worker that takes work gets a new fencing number with it. Everything it writes about the work is in a transaction
 that first checks that number, so a worker that was thought dead changes nothing any more.
 """
@@ -9,12 +12,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from osbuild_core.exports.compose.lifetime import GENERATING
+from osbuild_core.exports.compose.vocabulary import State
 from osbuild_core.server.database import Database
-from osbuild_core.server.tables import Work, Worker
+from osbuild_core.server.tables import Compose, Work, Worker
 
 COMPOSE = "compose"
 BUILD = "build"
@@ -46,9 +52,10 @@ def attempt(id: int, fence: int) -> str:
     return f"{id}.{fence}"
 
 
-def submitted(kind: str, subject_id: int, owner: str) -> Work:
-    """Return the row that puts a request into the queue."""
-    return Work(kind=kind, subject_id=subject_id, owner=owner, ready_at=0.0, fence=0, attempts=0)
+def submitted(kind: str, subject_id: int, owner: str, since: datetime) -> Work:
+    """Return the row that puts a request into the queue, behind those that came before ``since`` (naive UTC)."""
+    place = since.replace(tzinfo=UTC).timestamp()
+    return Work(kind=kind, subject_id=subject_id, owner=owner, place=place, ready_at=0.0, fence=0, attempts=0)
 
 
 async def queued(session: AsyncSession, owner: str) -> int:
@@ -66,10 +73,26 @@ def _held(lease: Lease) -> tuple[ColumnElement[bool], ...]:
     )
 
 
+def _is_decided() -> ColumnElement[bool]:
+    """Return whether what the work waits for, if anything, is decided on: it is made, served, over or gone."""
+    undecided = exists().where(
+        Compose.id == Work.waits_for,
+        Compose.reused_id.is_(None),
+        or_(
+            Compose.state == int(State.wait),
+            and_(
+                Compose.state == int(State.generating),
+                Compose.state_reason.is_distinct_from(GENERATING),
+            ),
+        ),
+    )
+    return or_(Work.waits_for.is_(None), ~undecided)
+
+
 class Queue:
     """Takes work for the worker ``holder``, each piece for ``seconds`` at a time.
 
-    ``returned`` hears in how many seconds work can be taken again that was given back for later.
+    ``returned`` hears in how many seconds there may be work that could not be taken before.
     """
 
     def __init__(
@@ -85,13 +108,18 @@ class Queue:
         self._returned = returned
 
     async def take(self) -> Lease | None:
-        """Return the oldest work that nobody has, or that who had it gave no sign of life for."""
+        """Return the oldest work that is ready and nobody has, or that who had it gave no sign of life for."""
         asked = time.monotonic()
-        clock = self.database.clock()
+        # Read once, not for every row that is looked at.
+        clock = select(self.database.clock()).scalar_subquery()
         free = (
             select(Work.id)
-            .where(Work.ready_at <= clock, or_(Work.lease_until.is_(None), Work.lease_until < clock))
-            .order_by(Work.ready_at, Work.id)
+            .where(
+                Work.ready_at <= clock,
+                or_(Work.lease_until.is_(None), Work.lease_until < clock),
+                _is_decided(),
+            )
+            .order_by(Work.place, Work.id)
             .limit(1)
             .with_for_update(skip_locked=True)
         )
@@ -104,6 +132,7 @@ class Queue:
                     lease_until=clock + self.seconds,
                     fence=Work.fence + 1,
                     attempts=Work.attempts + 1,
+                    waits_for=None,
                 )
                 .returning(Work.id, Work.kind, Work.subject_id, Work.fence, Work.attempts)
                 .execution_options(synchronize_session=False)
@@ -126,8 +155,11 @@ class Queue:
             raise LeaseLost
         return row[0]
 
-    async def release(self, lease: Lease, *, after: float = 0.0, attempted: bool = True) -> None:
-        """Give the work back, for others to take ``after`` seconds; without ``attempted`` this try is not counted."""
+    async def release(
+        self, lease: Lease, *, after: float = 0.0, attempted: bool = True, waits_for: int | None = None
+    ) -> None:
+        """Give the work back, for others to take after ``after`` seconds and when the compose ``waits_for`` is
+        decided on; without ``attempted`` this try is not counted."""
         async with self.database.writing() as session:
             await session.execute(
                 update(Work)
@@ -136,12 +168,17 @@ class Queue:
                     lease_holder=None,
                     lease_until=None,
                     ready_at=self.database.clock() + after,
+                    waits_for=waits_for,
                     attempts=lease.attempts if attempted else lease.attempts - 1,
                 )
                 .execution_options(synchronize_session=False)
             )
         if after:
             self._returned(after)
+
+    def decided(self) -> None:
+        """Say that a compose is decided on: there may be work that waits for that."""
+        self._returned(0.0)
 
     async def seen(self, busy: int, slots: int) -> None:
         """Show that the worker lives."""

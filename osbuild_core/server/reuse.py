@@ -23,12 +23,17 @@ TagChanged = Callable[[str, int], bool]
 
 
 class Decision(Enum):
-    """What a worker is to do: make the compose, nothing as an older one serves, or come back a little later, as an
-    older request for the same is about to be made."""
+    """What a worker is to do: make the compose, or nothing, as an older one serves."""
 
     generate = "generate"
     serve = "serve"
-    later = "later"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class After:
+    """It cannot be decided yet: the compose ``id``, an older request for the same, comes first."""
+
+    id: int
 
 
 async def started(database: Database, lease: Lease) -> Compose | None:
@@ -51,7 +56,7 @@ async def started(database: Database, lease: Lease) -> Compose | None:
 
 async def decide(
     database: Database, lease: Lease, resolved: ComposeRequest, tag_changed: TagChanged | None
-) -> Decision:
+) -> Decision | After:
     """Decide and write it down. Raises LeaseLost."""
     while True:
         async with database.reading() as session:
@@ -64,10 +69,9 @@ async def decide(
         # It may ask a repository over the network.
         chosen = await asyncio.to_thread(choose, wanted, others, tag_changed)
         if chosen is None:
-            if any(
-                _is_undecided(other) and differing(mine.request, other.request) is None for other in others
-            ):
-                return Decision.later
+            for other in others:
+                if _is_undecided(other) and differing(mine.request, other.request) is None:
+                    return After(other.id)
             await _generate(database, lease, resolved)
             return Decision.generate
         if await _serve(database, lease, resolved, chosen.id):

@@ -177,12 +177,13 @@ class Work(Base):
     """The queue: what is to be done. It goes when it is done, in the transaction that says so.
 
     ``fence`` counts who has had it; who comes with an older number has lost it. ``lease_until`` and ``ready_at``
-    are seconds since 1970 by the database's clock.
+    are seconds since 1970 by the database's clock. ``place`` is when the request came, in such seconds: its place in
+    the queue, whatever becomes of it there. ``waits_for`` is a compose that has to be decided on before.
     """
 
     __tablename__ = "work"
     __table_args__ = (
-        Index("work_ready", "ready_at", "id"),
+        Index("work_place", "place", "id"),
         Index("work_subject", "kind", "subject_id", unique=True),
         Index("work_owner", "owner"),
         # An id is never used again, or an old lease would be one for the new work.
@@ -193,7 +194,9 @@ class Work(Base):
     kind: Mapped[str] = mapped_column(String(16))
     subject_id: Mapped[int] = mapped_column(BigInteger)
     owner: Mapped[str] = mapped_column(String(255))
+    place: Mapped[float] = mapped_column(Float(53))
     ready_at: Mapped[float] = mapped_column(Float(53), default=0.0)
+    waits_for: Mapped[int | None] = mapped_column(BigInteger)
     lease_holder: Mapped[str | None] = mapped_column(String(255))
     lease_until: Mapped[float | None] = mapped_column(Float(53))
     fence: Mapped[int] = mapped_column(default=0)

@@ -51,7 +51,7 @@ class WorkerLoop:
         self._wake.set()
 
     def _look_again(self, after: float) -> None:
-        """Look into the queue in ``after`` seconds, when what this worker gave back can be taken."""
+        """Look into the queue in ``after`` seconds, when there may be what could not be taken before."""
         asyncio.get_running_loop().call_later(after, self.wake)
 
     def stop(self) -> None:

@@ -12,13 +12,18 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect
+from sqlalchemy import event, inspect, text
 from sqlalchemy.engine import Connection
 
+from osbuild_core.exports.compose.lifetime import GENERATING
+from osbuild_core.exports.compose.parsing import NewCompose
+from osbuild_core.exports.compose.request import ComposeRequest
+from osbuild_core.exports.compose.vocabulary import SourceType, State
 from osbuild_core.model.errors import UsageError
-from osbuild_core.server import migrations
+from osbuild_core.server import composes, migrations
 from osbuild_core.server.database import HEAD, Database
-from osbuild_core.server.tables import Base
+from osbuild_core.server.queue import Lease, Queue, finish
+from osbuild_core.server.tables import Base, Compose
 from tests.emulator import postgresql
 from tests.integration.server import test_compose_api as api
 from tests.integration.server import test_page as pages
@@ -41,6 +46,94 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     url = str(request.getfixturevalue("server"))
     postgresql.query(url, "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     return url
+
+
+def test_the_queue_is_in_the_order_of_requests(empty: str) -> None:
+    """What is tried again, or was somebody's follower, has its old place, and who cannot go on lets others pass."""
+
+    async def run() -> None:
+        database = Database(empty)
+        try:
+            await database.migrate()
+            queue = Queue(database, "w", 60.0)
+
+            async def ask() -> int:
+                request = ComposeRequest(SourceType.repo, "http://packages.test/x")
+                return (await composes.create(database, NewCompose(request, 600), "o", at_most=99)).id
+
+            async def take() -> Lease:
+                lease = await queue.take()
+                assert lease is not None
+                return lease
+
+            first, second, third, fourth = [await ask() for _ in range(4)]
+            failed = await take()
+            await queue.release(failed, after=0.3)
+            passing = await take()
+            assert (failed.subject_id, passing.subject_id) == (first, second)
+            await asyncio.sleep(0.35)
+            again = await take()
+            assert (again.subject_id, again.attempts) == (first, 2)
+            # The second one is to be decided on after the first one: it is not looked at before.
+            await queue.release(passing, attempted=False, waits_for=first)
+            assert (await take()).subject_id == third
+            fifth = await ask()
+            async with database.writing() as session:
+                row = await session.get(Compose, first)
+                assert row is not None
+                row.state, row.state_reason = int(State.generating), GENERATING
+            assert (await take()).subject_id == second
+            # The fourth one follows the first one, which is cancelled.
+            follower = await take()
+            assert follower.subject_id == fourth
+            async with database.writing() as session:
+                await finish(session, follower)
+                row = await session.get(Compose, fourth)
+                assert row is not None
+                row.state, row.reused_id = int(State.generating), first
+            await composes.remove(database, first, "somebody", None)
+            assert [(await take()).subject_id for _ in range(2)] == [fourth, fifth]
+            assert await queue.take() is None
+        finally:
+            await database.close()
+
+    asyncio.run(run())
+
+
+MANY = 20_000
+
+
+def test_to_take_work_little_is_read(empty: str) -> None:
+    numbers = f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {MANY})"
+    columns = "kind, subject_id, owner, place, ready_at, fence, attempts"
+
+    async def run() -> None:
+        database = Database(empty)
+        said: list[tuple[str, Any]] = []
+        event.listen(
+            database.engine.sync_engine,
+            "before_cursor_execute",
+            lambda _connection, _cursor, statement, values, *_: said.append((statement, values)),
+        )
+        try:
+            await database.migrate()
+            async with database.writing() as session:
+                values = "SELECT 'compose', i, 'o', i, 0, 0, 0 FROM n"
+                await session.execute(text(f"INSERT INTO work ({columns}) {numbers} {values}"))
+                await session.execute(text("ANALYZE"))
+            said.clear()
+            lease = await Queue(database, "w", 60.0).take()
+            assert lease is not None and lease.subject_id == 1
+            (statement, bound) = next(one for one in said if one[0].startswith("UPDATE work"))
+            explain = "EXPLAIN QUERY PLAN" if database.is_sqlite else "EXPLAIN"
+            async with database.engine.connect() as connection:
+                plan = "\n".join(map(str, await connection.exec_driver_sql(f"{explain} {statement}", bound)))
+            assert "work_place" in plan
+            assert "Sort" not in plan and "B-TREE" not in plan and "Seq Scan on work" not in plan, plan
+        finally:
+            await database.close()
+
+    asyncio.run(run())
 
 
 @pytest.mark.filterwarnings("ignore:.*expression-based index")

@@ -43,7 +43,7 @@ def test_followers_of_a_compose_that_another_one_serves(tmp_path: Path) -> None:
             async with database.writing() as session:
                 # The second one was begun by a worker that is gone; the third followed it.
                 session.add_all([row(1), row(2), row(3, reused_id=2)])
-                session.add(submitted(COMPOSE, 2, "o"))
+                session.add(submitted(COMPOSE, 2, "o", now()))
             lease = await Queue(database, "w", 30).take()
             assert lease is not None and lease.subject_id == 2
             assert await reuse.started(database, lease) is not None
