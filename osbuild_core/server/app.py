@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from osbuild_core import __version__
 from osbuild_core.server import build_routes, compose_routes, status_routes
+from osbuild_core.server.lasting import Cut
 from osbuild_core.server.metrics import stopwatch
 from osbuild_core.server.openapi import without_validation
 from osbuild_core.server.page import routes as page_routes
@@ -143,6 +144,9 @@ class Watch:
                 await _answer(refusal)(scope, receive, noted)
             else:
                 await self._app(scope, limited, noted)
+        except Cut:
+            # An answer that is not whole has its connection closed.
+            log.info("cut off", extra={"data": {"path": scope["path"], "client": scope.get(CLIENT) or None}})
         finally:
             self._note(scope, answered or 500, stopwatch() - started)
 

@@ -20,6 +20,7 @@ from osbuild_core.server.access import Identity
 from osbuild_core.server.compose_document import time_text
 from osbuild_core.server.compose_routes import LARGEST, Id, Text
 from osbuild_core.server.files import file_response
+from osbuild_core.server.lasting import Standing
 from osbuild_core.server.openapi import ACCEPTED, BUILD, BUILDS, ERRORS, NEW_BUILD, answers
 from osbuild_core.server.openapi import FILES as LISTED
 from osbuild_core.server.refusal import Refusal
@@ -153,22 +154,29 @@ async def follow(
 ) -> StreamingResponse:
     """Send what happens in a build, as it happens, from its beginning or the event ``after`` on.
 
-    Server-sent events (HTML Living Standard, 9.2). The last one is ``end``. A client that was cut off goes on by
-    ``Last-Event-ID``.
+    Server-sent events (HTML Living Standard, 9.2). The last one is ``end``, or ``refused`` with the document of an
+    error, where who asked may not follow any more. A client that was cut off goes on by ``Last-Event-ID``.
     """
     await _mine(request, id)
     last = request.headers.get("last-event-id", "")
     start = int(last) if last.isascii() and last.isdigit() and len(last) < 19 else after
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return StreamingResponse(
-        _stream(Service.of(request), id, start), media_type="text/event-stream", headers=headers
-    )
+    parts = _stream(Service.of(request), id, start, _standing(request, id))
+    return StreamingResponse(parts, media_type="text/event-stream", headers=headers)
 
 
-async def _stream(service: Service, id: int, after: int) -> AsyncIterator[str]:
+def _standing(request: Request, id: int) -> Standing:
+    """Return whether the build may still be read by who asks."""
+    return Standing(lambda: _mine(request, id))
+
+
+async def _stream(service: Service, id: int, after: int, standing: Standing) -> AsyncIterator[str]:
     silent = 0.0
     # Who follows goes on at the next server, or at this one when it is back.
     while not service.is_stopping():
+        if (refusal := await standing.refused()) is not None:
+            yield f"id: {after}\nevent: refused\ndata: {json.dumps(refusal.document())}\n\n"
+            return
         found = await builds.events(service.database, id, after)
         for event in found:
             after, silent = event.id, 0.0
@@ -197,7 +205,8 @@ async def log(request: Request, id: Id) -> StreamingResponse:
             lines = "".join(str(event.data.get("text", "")) for event in found if event.kind == "output")
             yield lines.encode(errors="replace")
 
-    return StreamingResponse(text(), media_type="text/plain; charset=utf-8")
+    parts = _standing(request, id).stream(text())
+    return StreamingResponse(parts, media_type="text/plain; charset=utf-8")
 
 
 @router.get("/{id}/files", responses=answers(LISTED))
@@ -231,7 +240,7 @@ def _files(directory: FilePath) -> list[dict[str, Any]]:
 async def build_file(request: Request, id: Id, path: str) -> Response:
     """Give a file that a build has exported."""
     await _mine(request, id)
-    return file_response(request, _directory(Service.of(request), id), path)
+    return file_response(request, _directory(Service.of(request), id), path, _standing(request, id))
 
 
 # For the page, which shows what the API answers.

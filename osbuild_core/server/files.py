@@ -15,6 +15,7 @@ from typing import BinaryIO, Protocol
 from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
 
+from osbuild_core.server.lasting import Standing
 from osbuild_core.server.refusal import Refusal
 
 _CHUNK = 256 << 10
@@ -81,13 +82,18 @@ class FileContent:
         os.close(self._fd)
 
 
-def file_response(request: Request, root: Path, path: str) -> Response:
+def file_response(request: Request, root: Path, path: str, standing: Standing | None = None) -> Response:
     """Return the file, or the range of it that is asked for (RFC 9110, section 14). Raises Refusal (404)."""
-    return content_response(request, FileContent(opened(root, path)), path)
+    return content_response(request, FileContent(opened(root, path)), path, standing)
 
 
-def content_response(request: Request, content: Content, path: str) -> Response:
-    """Return the content, or the range of it that is asked for; what it is called says what it is."""
+def content_response(
+    request: Request, content: Content, path: str, standing: Standing | None = None
+) -> Response:
+    """Return the content, or the range of it that is asked for; what it is called says what it is.
+
+    With ``standing`` it is cut off where it may not be had any more.
+    """
     size, tag = content.size, content.tag
     headers = {
         "Accept-Ranges": "bytes",
@@ -115,8 +121,9 @@ def content_response(request: Request, content: Content, path: str) -> Response:
     if request.method == "HEAD":
         content.close()
         return Response(status_code=code, headers=headers, media_type=_media_type(path))
+    parts = content.stream(start, end)
     return StreamingResponse(
-        content.stream(start, end),
+        parts if standing is None else standing.stream(parts),
         status_code=code,
         headers=headers,
         media_type=_media_type(path),

@@ -13,6 +13,7 @@ from osbuild_core.resolve.entries import without_credentials
 from osbuild_core.server.compose_routes import OPEN
 from osbuild_core.server.database import HEAD
 from osbuild_core.server.files import file_response
+from osbuild_core.server.lasting import Standing
 from osbuild_core.server.metrics import CONTENT_TYPE
 from osbuild_core.server.openapi import ABOUT, ERRORS, STATUS, answers
 from osbuild_core.server.service import Service, reader
@@ -109,6 +110,8 @@ async def icon() -> Response:
 async def compose_file(request: Request, path: str) -> Response:
     """Give a file of a compose, whole or in part."""
     service = Service.of(request)
+    # What everybody may read, who asked may read, too, whatever became of their token.
+    standing = None if service.settings.access.public_read else Standing(lambda: reader(request))
     if service.storage is not None:
-        return await stored_response(request, path)
-    return file_response(request, service.settings.directory, path)
+        return await stored_response(request, path, standing)
+    return file_response(request, service.settings.directory, path, standing)

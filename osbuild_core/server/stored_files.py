@@ -15,6 +15,7 @@ from osbuild_core.exports.compose.vocabulary import State
 from osbuild_core.server.composes import BUSY
 from osbuild_core.server.database import Database
 from osbuild_core.server.files import content_response, file_response
+from osbuild_core.server.lasting import Standing
 from osbuild_core.server.queue import COMPOSE, attempt
 from osbuild_core.server.refusal import Refusal
 from osbuild_core.server.service import Service
@@ -25,7 +26,7 @@ NOWHERE = ""
 _PATH = re.compile(r"odcs-([0-9]{1,18})/(.+)", re.DOTALL)
 
 
-async def stored_response(request: Request, path: str) -> Response:
+async def stored_response(request: Request, path: str, standing: Standing | None = None) -> Response:
     """Return a file of a compose, or lead to it. Raises Refusal (404, 503)."""
     service = Service.of(request)
     assert service.storage is not None
@@ -38,14 +39,14 @@ async def stored_response(request: Request, path: str) -> Response:
     if counts is None:
         raise Refusal(404, "There is no such file")
     if counts == NOWHERE:
-        return file_response(request, service.settings.directory, path)
+        return file_response(request, service.settings.directory, path, standing)
     try:
-        return await _response(request, service.storage, service.storage.key(id, counts, file))
+        return await _response(request, service.storage, service.storage.key(id, counts, file), standing)
     except AwsError as error:
         raise Refusal(503, f"The storage does not answer: {error.detail}", {"Retry-After": "10"}) from None
 
 
-async def _response(request: Request, storage: Storage, key: str) -> Response:
+async def _response(request: Request, storage: Storage, key: str, standing: Standing | None) -> Response:
     found = await asyncio.to_thread(storage.find, key)
     if found is None:
         raise Refusal(404, "There is no such file")
@@ -54,7 +55,7 @@ async def _response(request: Request, storage: Storage, key: str) -> Response:
     if settings is not None and settings.redirect and LOG.fullmatch(key.rpartition("/")[2]) is None:
         address = await asyncio.to_thread(storage.address, key, request.method)
         return RedirectResponse(address, status_code=307, headers={"Cache-Control": "no-store"})
-    return content_response(request, StoredContent(storage, found), key)
+    return content_response(request, StoredContent(storage, found), key, standing)
 
 
 async def stored_end(service: Service, id: int, file: str, at_most: int) -> tuple[bytes, int]:

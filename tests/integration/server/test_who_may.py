@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import os
 import pwd
@@ -538,3 +539,63 @@ def test_settings_that_are_wrong(tmp_path: Path, settings: dict[str, Any], messa
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert "secret" not in done.stderr
+
+
+def test_what_is_being_sent_ends_with_the_right_to_it(tmp_path: Path) -> None:
+    """Who followed hears why; who reads a log or a file is cut off, and cannot take it for the whole."""
+    settings = {"authentication": ["token"], "access": {**ACCESS, "public_read": False}}
+    with service(tmp_path, settings, "--no-worker") as running:
+        days = 2 / 86400
+        admins = {"user": "root", "groups": ["admins"]}
+        wanted: dict[str, dict[str, Any]] = {
+            **{"builder": {}, "expiring": {"user": "builder", "days": days}, "revoked": {"user": "builder"}},
+            **{"admin": admins, "reader": {}},
+        }
+        made = make_tokens(running.data, wanted)
+        opened = contextlib.ExitStack()
+
+        def begin(path: str, who: str) -> requests.Response:
+            headers = {"Authorization": f"Bearer {made[who]}"}
+            return opened.enter_context(
+                requests.get(running.url + path, headers=headers, stream=True, timeout=30)
+            )
+
+        builder = Guarded(running, None, made)  # type: ignore[arg-type]
+        body = {"manifest": {"version": "2", "pipelines": []}}
+        id = builder.call("POST", "/builds", "builder", body).json()["id"]
+        numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1100)"
+        text = "json_object('text', hex(zeroblob(16384)))"
+        running.sql(
+            f"INSERT INTO build_events (build_id, kind, data) {numbers} SELECT {id}, 'output', {text} FROM n"
+        )
+        log = running.data / "composes" / "odcs-1" / "pungi-stderr.log"
+        file = running.data / "builds" / f"build-{id}" / "file"
+        for path in (log, file):
+            path.parent.mkdir(parents=True)
+            with path.open("wb") as sparse:
+                sparse.truncate(64 << 20)
+        last = running.sql("SELECT max(id) FROM build_events")[0]
+        with opened:
+            events = [
+                begin(f"/builds/{id}/events?after={last}", who) for who in ("revoked", "expiring", "admin")
+            ]
+            stays = begin(f"/builds/{id}/events?after={last}", "builder")
+            cut = [begin(f"/builds/{id}/log", "revoked"), begin(f"/builds/{id}/files/file", "revoked")]
+            cut.append(begin("/composes/odcs-1/pungi-stderr.log", "reader"))
+            parts = [reply.iter_content(100_000) for reply in cut]
+            assert all(next(some) for some in parts)
+            for name in ("revoked", "reader"):
+                running.sql(f"DELETE FROM api_tokens WHERE id = '{made[name].split('_')[1]}'")
+            running.sql("UPDATE api_tokens SET groups = '[]' WHERE user = 'root'")
+            begun = time.monotonic()
+            for reply, status in zip(events, (401, 401, 403), strict=True):
+                text = reply.text
+                assert text.startswith(f"id: {last}\nevent: refused\ndata: "), text
+                assert json.loads(text.partition("data: ")[2])["status"] == status
+            assert time.monotonic() - begun < 8
+            for some in parts:
+                with pytest.raises(requests.RequestException, match=r"ended|broken"):
+                    list(some)
+            # Theirs goes on.
+            builder.call("DELETE", f"/builds/{id}", "builder")
+            assert "event: end" in stays.text

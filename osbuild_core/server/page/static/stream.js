@@ -23,6 +23,11 @@ export async function follow(path, after, { signal, onEvent, onTrouble }) {
       for await (const event of eventsOf(reply.body)) {
         after = event.id;
         pause = FIRST_PAUSE;
+        if (event.kind === "refused") {
+          // What passes is found out by asking again.
+          if (event.data.status < 500) throw new Refused(event.data.message);
+          break;
+        }
         onEvent(event);
         if (event.kind === "end") return;
       }
