@@ -7,7 +7,9 @@ import gzip
 import hashlib
 import lzma
 import os
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,14 @@ from .raw import run_raw
 EPOCH = 1_700_000_000
 PACKAGES = [
     Rpm("ed", files={"/usr/bin/ed": "ed", "/usr/share/<ed>&co": "x"}, provides=("editor",), changes=12),
-    Rpm("vi", arch="noarch", requires=("libc",), recommends=("ed",)),
+    # Its head is not read at once.
+    Rpm(
+        "vi",
+        arch="noarch",
+        requires=("libc",),
+        recommends=("ed",),
+        provides=tuple(f"command-{number:04}" for number in range(1000)),
+    ),
 ]
 
 
@@ -151,13 +160,57 @@ def test_places_that_cannot_be(
     assert reason in ended.log
 
 
-def test_a_file_that_is_no_package(tree: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "bad"
-    folder.mkdir()
-    (folder / "x").write_text("no package")
-    ended = run_raw("createrepo", tree, {"packages": {"x": "x.rpm"}}, files={"packages": folder})
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda _: b"no package, but long enough to be one", "it does not begin as an RPM package does"),
+        (lambda data: data[:2000], "it ends in the middle of its head"),
+        (lambda data: data[:96] + bytes(100) + data[196:], "it has something else where a header should be"),
+        (lambda data: data[:104] + b"\xff" * 8 + data[112:], "it has a header that is too large"),
+    ],
+)
+def test_a_file_that_is_no_package(
+    tree: Path, files: tuple[Path, dict[str, str]], spoil: Callable[[bytes], bytes], reason: str
+) -> None:
+    folder, places = files
+    name = min(places)
+    (folder / name).write_bytes(spoil((folder / name).read_bytes()))
+    ended = run_raw("createrepo", tree, {"packages": places}, files={"packages": folder})
     assert ended.status == 1
-    assert "createrepo_c failed" in ended.log
+    assert f"{places[name]} is no RPM package: {reason}" in ended.log
+
+
+def test_a_file_that_is_not_called_by_its_sha256_is_hashed(
+    tree: Path, files: tuple[Path, dict[str, str]], made: dict[str, bytes]
+) -> None:
+    folder, places = files
+    renamed = {}
+    for number, (name, place) in enumerate(places.items()):
+        (folder / name).rename(folder / f"sha512:{number}")
+        renamed[f"sha512:{number}"] = place
+    run(tree, folder, {"packages": renamed})
+    assert documents(tree) == made
+
+
+def test_many_packages(tree: Path, files: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+    """They are read by several processes, and are in the order of their places all the same."""
+    folder, places = files
+    many = tmp_path / "many"
+    many.mkdir()
+    copies = {}
+    for number in range(120):
+        source = sorted(places)[number % 2]
+        os.link(folder / source, many / f"{number}")
+        copies[f"{number}"] = f"Packages/{997 * number % 120:03}/{places[source].rpartition('/')[2]}"
+    run(tree, many, {"packages": copies})
+    primary = documents(tree)["primary.xml.gz"].decode()
+    assert re.findall('<location href="([^"]*)"', primary) == sorted(copies.values())
+    for name, text in documents(tree).items():
+        found = re.findall(b'(?:pkgid="|YES">)([0-9a-f]{64})', text)
+        assert found == [
+            hashlib.sha256((many / copy).read_bytes()).hexdigest().encode()
+            for copy in sorted(copies, key=lambda copy: copies[copy])
+        ], name
 
 
 # Metadata that are carried over

@@ -54,6 +54,15 @@ def test_files_take_the_place_of_input_and_output(program: ModuleType, tmp_path:
     assert (tmp_path / "out").read_text() == "Content"
 
 
+def test_programs_run_beside_each_other(program: ModuleType, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    reader = program.start(["sh", "-c", 'test "$(cat "$0")" = met', str(tmp_path / "fifo")])
+    writer = program.start(["sh", "-c", 'echo met > "$0"; exit 3', str(tmp_path / "fifo")])
+    reader.wait()
+    with pytest.raises(program.ProgramError, match="sh failed with exit status 3"):
+        writer.wait()
+
+
 def test_nothing_is_left_open(program: ModuleType) -> None:
     before = sorted(os.listdir("/proc/self/fd"))
     program.run(["true"])

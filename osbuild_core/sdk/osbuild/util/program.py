@@ -21,6 +21,30 @@ def run(argv, root=None, env=None, stdin=None, stdout=None):
     descriptors, that it reads and writes in place of ours. Raises ProgramError where the program does not
     start or does not succeed.
     """
+    start(argv, root, env, stdin, stdout).wait()
+
+
+class Program:
+    """A program that runs. Call :meth:`wait` once."""
+
+    def __init__(self, name, pid):
+        self._name = name
+        self._pid = pid
+
+    def wait(self):
+        """Wait for its end. Raises ProgramError where it does not succeed."""
+        _, status = os.waitpid(self._pid, 0)
+        if os.WIFSIGNALED(status):
+            raise ProgramError("{} was ended by signal {}".format(self._name, os.WTERMSIG(status)))
+        if os.WEXITSTATUS(status) != 0:
+            raise ProgramError("{} failed with exit status {}".format(self._name, os.WEXITSTATUS(status)))
+
+
+def start(argv, root=None, env=None, stdin=None, stdout=None):
+    """Start a program as :func:`run` does, and return a Program. Raises ProgramError where it does not start.
+
+    Not for a process with threads: it forks.
+    """
     variables = dict(os.environ)
     if root is not None:
         variables["PATH"] = _TREE_PATH
@@ -35,14 +59,11 @@ def run(argv, root=None, env=None, stdin=None, stdout=None):
     os.close(writer)
     with open(reader, encoding="utf-8") as pipe:
         problem = pipe.read()
-    _, status = os.waitpid(pid, 0)
     if problem:
+        os.waitpid(pid, 0)
         where = "the tree" if root is not None else "the build root"
         raise ProgramError("cannot run {} of {}: {}".format(argv[0], where, problem))
-    if os.WIFSIGNALED(status):
-        raise ProgramError("{} was ended by signal {}".format(argv[0], os.WTERMSIG(status)))
-    if os.WEXITSTATUS(status) != 0:
-        raise ProgramError("{} failed with exit status {}".format(argv[0], os.WEXITSTATUS(status)))
+    return Program(argv[0], pid)
 
 
 def _become(argv, root, variables, writer, streams):

@@ -38,9 +38,8 @@ _START = re.compile(rb"<package[\s/>]")
 _ID = re.compile(rb'<checksum type="sha256" pkgid="YES">([0-9a-f]{64})</checksum>')
 _LISTED_ID = re.compile(rb'<package pkgid="([0-9a-f]{64})" ')
 _LOCATION = re.compile(rb"<location [^<>]*/>")
-_HREF = re.compile(rb' href="([^"<>]*)"')
 _TIME = re.compile(rb'<time file="[0-9]+"( build="[0-9]+"/>)')
-_SIZE = re.compile(rb'<size package="([0-9]+)"')
+_SIZE = re.compile(rb'(<size package=")([0-9]+)"')
 _CHANGELOG = b"<changelog "
 
 
@@ -158,14 +157,7 @@ def is_sound(entry, kind):
 def size_of(entry):
     """Return the size in bytes of the package file that an entry of primary.xml says, None where it says none."""
     found = _SIZE.findall(entry)
-    return int(found[0]) if len(found) == 1 else None
-
-
-def location_of(entry):
-    """Return the location in an entry of primary.xml as text with XML's escapes in it, None where it has none."""
-    found = _LOCATION.findall(entry)
-    href = _HREF.search(found[0]) if len(found) == 1 else None
-    return href and href.group(1).decode("utf-8", "replace")
+    return int(found[0][1]) if len(found) == 1 else None
 
 
 def placed(entry, place, timestamp):
@@ -187,6 +179,11 @@ def escaped(text):
     return text
 
 
+def sized(entry, size):
+    """Return an entry of primary.xml with another size in bytes of the package file."""
+    return _SIZE.sub(lambda found: found.group(1) + '{}"'.format(size).encode("ascii"), entry, 1)
+
+
 def with_changes(entry, limit):
     """Return an entry of other.xml with its last ``limit`` changes, which are the newest."""
     head, *changes = entry.split(_CHANGELOG)
@@ -197,9 +194,9 @@ def with_changes(entry, limit):
     return _CHANGELOG.join([head, *changes[-limit:]])
 
 
-def document(kind, found):
-    """Yield the document of that ``kind`` with the entries ``found``, a list, in blocks."""
-    block, size = [_HEADS[kind] % len(found)], 0
+def document(kind, count, found):
+    """Yield the document of that ``kind`` with the entries ``found``, of which there are ``count``, in blocks."""
+    block, size = [_HEADS[kind] % count], 0
     for entry in found:
         block += (entry, b"\n")
         size += len(entry)
