@@ -97,6 +97,62 @@ def test_an_empty_file_is_a_file(web: Web, tmp_path: Path) -> None:
     assert content(tmp_path) == {checksum(b""): b""}
 
 
+def test_files_of_this_machine_are_copied(tmp_path: Path) -> None:
+    folder, cache = tmp_path / "a b%é", tmp_path / "cache"
+    folder.mkdir()
+    items = {}
+    for number, data in enumerate((b"", b"small", os.urandom(300_000))):
+        path = folder / f"{number}+#?.rpm"
+        path.write_bytes(data)
+        items[checksum(data)] = path.as_uri()
+    progress: list[Progress] = []
+    # Nothing else is needed for them.
+    done = fetch(items, cache, {"PATH": "/nowhere"}, progress)
+    assert done.success, done.output
+    assert {checksum(data): data for data in content(cache).values()} == content(cache)
+    assert set(content(cache)) == set(items)
+    assert not any(
+        os.path.samefile(cache / FILES / name, path) for name in items for path in folder.iterdir()
+    )
+    assert (progress[-1].done, progress[-1].received) == (3, 300_005)
+    assert left_over(cache) == []
+
+
+def test_files_of_this_machine_that_cannot_be_copied_fail_alone(web: Web, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    good, wrong, fifo = tmp_path / "good", tmp_path / "wrong", tmp_path / "fifo"
+    good.write_bytes(b"good")
+    wrong.write_bytes(b"other")
+    os.mkfifo(fifo)
+    names = {what: checksum(what.encode()) for what in ("wrong", "missing", "fifo", "folder", "distant")}
+    items = {
+        checksum(b"good"): good.as_uri(),
+        names["wrong"]: wrong.as_uri(),
+        names["missing"]: (tmp_path / "missing").as_uri(),
+        names["fifo"]: fifo.as_uri(),
+        names["folder"]: tmp_path.as_uri(),
+        names["distant"]: f"file://elsewhere.example{good}",
+    }
+    # What an earlier run left behind.
+    (cache / ".partial").mkdir(parents=True)
+    (cache / ".partial" / checksum(b"good")).write_bytes(b"something longer")
+    found = errors(fetch(items, cache))
+    assert set(found) == set(names.values())
+    assert found[names["wrong"]].endswith(f"has {checksum(b'other')}, expected {names['wrong']}")
+    assert found[names["missing"]] == f"{(tmp_path / 'missing').as_uri()}: No such file or directory"
+    assert found[names["fifo"]].endswith("is no regular file")
+    assert found[names["folder"]].endswith("Is a directory")
+    assert content(cache) == {checksum(b"good"): b"good"}
+    assert left_over(cache) == []
+
+
+def test_a_mirror_stands_in_for_a_file_of_this_machine(web: Web, tmp_path: Path) -> None:
+    name, _ = offer(web, "/pool/a", b"a")
+    mirrors = {tmp_path.as_uri(): [web.url]}
+    environment = {"OSBUILD_SOURCES_CURL_MIRRORS": json.dumps(mirrors)}
+    assert fetch({name: f"{tmp_path.as_uri()}/pool/a"}, tmp_path / "cache", environment).success
+
+
 def test_one_failure_does_not_lose_the_others(web: Web, tmp_path: Path) -> None:
     items = dict(offer(web, f"/{n}", f"{n}".encode()) for n in range(10))
     missing, wrong = checksum(b"missing"), checksum(b"expected")
@@ -391,6 +447,22 @@ def test_when_the_engine_goes_curl_goes_and_what_came_stays(web: Web, tmp_path: 
         assert not Path(f"/proc/{pid}").exists()
     assert content(tmp_path) == {}
     assert left_over(tmp_path) == [name]
+
+
+def test_when_the_engine_goes_nothing_is_copied_any_more(tmp_path: Path) -> None:
+    large, cache, name = tmp_path / "large", tmp_path / "cache", checksum(b"never")
+    large.touch()
+    os.truncate(large, 64 << 30)
+    with running("sources", "curl") as service:
+        service.client._sock.send(
+            {
+                "type": "method",
+                "data": {"name": "download", "args": download({name: large.as_uri()}, {}, str(cache))},
+            }
+        )
+        wait_for(lambda: left_over_size(cache, name) > 0)
+    assert left_over_size(cache, name) < 32 << 30
+    assert content(cache) == {}
 
 
 def left_over_size(cache: Path, name: str) -> int:

@@ -2,7 +2,7 @@
 
 import hashlib
 
-_BLOCK = 1024 * 1024
+_BLOCK = 256 * 1024
 
 
 def hexdigest_file(path, algorithm):
