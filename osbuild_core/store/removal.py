@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -67,7 +66,7 @@ def _empty(fd: int, top: int, reach: str, depth: int) -> bool:
         elif depth >= _DEPTH:
             _open_up(f"/proc/self/fd/{fd}/.")
             _open_up(here)
-            os.rename(name, f"deep-{uuid.uuid4().hex}", src_dir_fd=fd, dst_dir_fd=top)
+            os.rename(name, f"deep-{os.urandom(16).hex()}", src_dir_fd=fd, dst_dir_fd=top)
             moved = True
         else:
             moved |= _empty_below(fd, top, name, here, depth)
