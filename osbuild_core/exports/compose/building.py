@@ -21,6 +21,7 @@ from osbuild_core.model.errors import place_text
 if TYPE_CHECKING:
     from osbuild_core.engine.session import Session
     from osbuild_core.model.events import Event
+    from osbuild_core.model.manifest import Manifest
     from osbuild_core.model.results import RunResult
 
 _NOT_LINKABLE = (errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP)
@@ -76,17 +77,13 @@ def _show(event: Event, say: Callable[[str], None]) -> None:
             pass
 
 
-def build(
-    session: Session,
-    manifest: Mapping[str, Any],
-    names: Sequence[str],
-    output: Path,
-    say: Callable[[str], None] = lambda _: None,
-) -> None:
-    """Fetch all of the manifest's sources and put the trees of the pipelines ``names`` into ``output``.
+def fetch(
+    session: Session, manifest: Mapping[str, Any], say: Callable[[str], None] = lambda _: None
+) -> Manifest:
+    """Fetch all of the manifest's sources, and return what is to be built of it.
 
     Metadata to carry over that are no longer where they were are done without. Raises ComposeError ``compose.build``,
-    ``compose.cancelled``, and what the engine raises for a machine on which nothing can be built.
+    ``compose.cancelled``.
     """
     loaded = session.load(manifest)
     # A tree that the store has needs no packages, but the compose does.
@@ -96,8 +93,17 @@ def build(
         loaded = session.load(carried.without(manifest))
         fetched = session.fetch(loaded)
     check(session, fetched)
+    return loaded
+
+
+def build(session: Session, manifest: Manifest, names: Sequence[str], output: Path) -> None:
+    """Put the trees of the pipelines ``names`` into ``output``.
+
+    Raises ComposeError ``compose.build``, ``compose.cancelled``, and what the engine raises for a machine on which
+    nothing can be built.
+    """
     if names:
-        check(session, session.build(loaded, exports=names, output_directory=output))
+        check(session, session.build(manifest, exports=names, output_directory=output))
 
 
 def _lacks_only(fetched: RunResult, expendable: frozenset[str]) -> bool:

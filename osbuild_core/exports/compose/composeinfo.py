@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,31 +42,26 @@ def compose_id(request: ComposeRequest, place: Place, settings: ComposeSettings)
 
 
 def write_metadata(
-    request: ComposeRequest,
-    lock: Lock,
-    identity: Identity,
-    settings: ComposeSettings,
-    folder: Path,
-    images: Sequence[Image] = (),
+    request: ComposeRequest, lock: Lock, identity: Identity, settings: ComposeSettings, folder: Path
 ) -> None:
-    """Write the metadata of a compose into ``folder``. Raises ComposeError ``compose.dependency``."""
+    """Write the metadata of a compose into ``folder``, but for those of images, which there need not be yet.
+
+    Raises ComposeError ``compose.dependency``.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     document: dict[str, Any]
     if lock.kind == "image":
-        document = {"compose": {"id": identity.id, "date": identity.date, "type": identity.type}}
+        document = {"compose": _compose(identity)}
         (folder / "compose.json").write_text(json.dumps(document, indent=2) + "\n")
         return
     if lock.kind == "debian":
         # productmd knows no packages but RPM's.
         document = {
-            "compose": {"id": identity.id, "date": identity.date, "type": identity.type},
+            "compose": _compose(identity),
             "packages": _debian_files(lock, "binary"),
             "sources": _debian_files(lock, "source"),
         }
         (folder / "debs.json").write_text(json.dumps(document, indent=2) + "\n")
-        if images:
-            document = {"compose": document["compose"], "images": [_image(image) for image in images]}
-            (folder / IMAGES).write_text(json.dumps(document, indent=2) + "\n")
         return
     try:
         import productmd.composeinfo
@@ -90,8 +84,8 @@ def write_metadata(
         variant.paths.packages[arch] = f"{VARIANT}/{arch}/os/Packages"
         variant.paths.debug_repository[arch] = variant.paths.debug_tree[arch] = f"{VARIANT}/{arch}/debug/tree"
         variant.paths.source_repository[arch] = variant.paths.source_tree[arch] = f"{VARIANT}/source/tree"
-    for image in images:
-        variant.paths.isos[image.arch] = f"{VARIANT}/{os.path.dirname(image.path)}"
+    for image in lock.images:
+        variant.paths.isos[image.arch] = f"{VARIANT}/{image.path}"
     info.variants.add(variant)
     info.dump(str(folder / "composeinfo.json"))
 
@@ -114,11 +108,17 @@ def write_metadata(
     rpms.validate()
     rpms.serialize(document)
     (folder / "rpms.json").write_text(json.dumps(document, sort_keys=True, separators=(",", ":")) + "\n")
-    if images:
-        _write_images(images, identity, folder / IMAGES)
 
 
-def _write_images(images: Sequence[Image], identity: Identity, target: Path) -> None:
+def write_images(images: Sequence[Image], lock: Lock, identity: Identity, folder: Path) -> None:
+    """Write what is to be known of the images of a compose into ``folder``, if there are any."""
+    if not images:
+        return
+    target = folder / IMAGES
+    if lock.kind == "debian":
+        document = {"compose": _compose(identity), "images": [_image(image) for image in images]}
+        target.write_text(json.dumps(document, indent=2) + "\n")
+        return
     import productmd.images
 
     found = productmd.images.Images()
@@ -128,6 +128,10 @@ def _write_images(images: Sequence[Image], identity: Identity, target: Path) -> 
         _fill(described, **_image(image), disc_number=1, disc_count=1, subvariant=VARIANT)
         found.add(VARIANT, image.arch, described)
     found.dump(str(target))
+
+
+def _compose(identity: Identity) -> dict[str, str]:
+    return {"id": identity.id, "date": identity.date, "type": identity.type}
 
 
 def _image(image: Image) -> dict[str, Any]:

@@ -55,11 +55,12 @@ def publish_tree(
     lock = read_tree(tree)
     request = ComposeRequest(SourceType.repo, compose_type=compose_type, arches=lock.arches)
 
-    def fill(root: Path) -> None:
+    def fill(root: Path, meanwhile: Callable[[], None]) -> None:
         for one in lock.trees:
             source = tree / one.pipeline
             shutil.copytree(source, root / one.path, symlinks=True, dirs_exist_ok=True)
         building.link_packages(lambda checksum: _found(checksum, sources), list(_missing(lock, root)), root)
+        meanwhile()
 
     with places.claimed(place) as work:
         made = lay_out(request, lock, place, settings, work, fill)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from osbuild_core.exports.compose import building
-from osbuild_core.exports.compose.composeinfo import VARIANT, compose_id, write_metadata
+from osbuild_core.exports.compose.composeinfo import VARIANT, compose_id, write_images, write_metadata
 from osbuild_core.exports.compose.configuration import ComposeSettings, Signs
 from osbuild_core.exports.compose.debian import architectures
 from osbuild_core.exports.compose.images import Image, finish
@@ -32,8 +33,8 @@ class Made:
     images: tuple[Image, ...] = ()
 
 
-Fill = Callable[[Path], None]
-"""Puts the trees of a compose with their packages below a directory."""
+Fill = Callable[[Path, Callable[[], None]], None]
+"""Puts the trees of a compose with their packages below a directory, and calls a function meanwhile or then."""
 
 
 def lay_out(
@@ -45,10 +46,11 @@ def lay_out(
     signer = settings.signer
     if signer is None and settings.signing_key:
         signer = Signer(settings.signing_key, settings.gnupg_home)
-    fill(root)
     identity = compose_id(request, place, settings)
+    metadata = work / COMPOSE / "metadata"
+    fill(root, lambda: write_metadata(request, lock, identity, settings, metadata))
     images = finish(lock, root, identity.id, VARIANT, signer)
-    write_metadata(request, lock, identity, settings, work / COMPOSE / "metadata", images)
+    write_images(images, lock, identity, metadata)
     if lock.kind == "image":
         return Made(identity.id, "", "")
     repo = f"{place.name}/{TREE}"
@@ -69,18 +71,27 @@ def building_fill(
 ) -> Fill:
     """Return what has the engine make the trees of ``lock``, and links the packages into them."""
 
-    def fill(root: Path) -> None:
+    def fill(root: Path, meanwhile: Callable[[], None]) -> None:
         if lock.manifest is None:
+            meanwhile()
             return
         output = work / "output"
         with building.opened(settings, say, cancelled) as session, building.held(session, lock.trees):
             parts = [(tree.pipeline, tree.path) for tree in lock.trees]
             parts += [(image.pipeline, image.path) for image in lock.images]
-            building.build(session, lock.manifest, [pipeline for pipeline, _ in parts], output, say)
+            loaded = building.fetch(session, lock.manifest, say)
+            folder = session.store.sources.file("")
+            # The build is for the most part waited for.
+            with ThreadPoolExecutor(1) as beside:
+                links = beside.submit(
+                    building.link_packages, lambda name: f"{folder}/{name}", lock.trees, root
+                )
+                rest = beside.submit(meanwhile)
+                building.build(session, loaded, [pipeline for pipeline, _ in parts], output)
+            linked, copied = links.result()
+            rest.result()
             for pipeline, path in parts:
                 _move_into(output / pipeline, root / path)
-            folder = session.store.sources.file("")
-            linked, copied = building.link_packages(lambda name: f"{folder}/{name}", lock.trees, root)
         say(f"{linked} packages are links to the store" + (f", {copied} copies" if copied else ""))
 
     return fill
