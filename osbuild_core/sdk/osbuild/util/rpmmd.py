@@ -38,6 +38,7 @@ _START = re.compile(rb"<package[\s/>]")
 _ID = re.compile(rb'<checksum type="sha256" pkgid="YES">([0-9a-f]{64})</checksum>')
 _LISTED_ID = re.compile(rb'<package pkgid="([0-9a-f]{64})" ')
 _LOCATION = re.compile(rb"<location [^<>]*/>")
+_HREF = re.compile(rb' href="([^"<>]*)"')
 _TIME = re.compile(rb'<time file="[0-9]+"( build="[0-9]+"/>)')
 _SIZE = re.compile(rb'(<size package=")([0-9]+)"')
 _CHANGELOG = b"<changelog "
@@ -158,6 +159,11 @@ def size_of(entry):
     """Return the size in bytes of the package file that an entry of primary.xml says, None where it says none."""
     found = _SIZE.findall(entry)
     return int(found[0][1]) if len(found) == 1 else None
+
+
+def location_of(entry):
+    """Return the location in an entry of primary.xml as text with XML's escapes in it."""
+    return _HREF.search(_LOCATION.search(entry).group()).group(1).decode("utf-8")
 
 
 def placed(entry, place, timestamp):
