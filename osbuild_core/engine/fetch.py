@@ -36,7 +36,7 @@ def run_fetch(context: Context, manifest: Manifest, fetch: Fetch) -> SourceResul
     items: tuple[SourceItemResult, ...] = ()
     error, output = None, ""
     try:
-        missing = {c: source.items[c] for c in fetch.checksums if not sources.has(c)}
+        missing = {c: source.items[c] for c in sources.missing(fetch.checksums)}
         items = tuple(SourceItemResult(c, True, cached=True) for c in fetch.checksums if c not in missing)
         if missing and context.remote is not None:
             from osbuild_core.engine.sharing import pull_sources

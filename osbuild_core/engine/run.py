@@ -55,7 +55,7 @@ class Run:
             if (
                 self.plan.todo
                 or self.plan.exports
-                or any(self._missing(fetch.checksums) for fetch in self.plan.fetches)
+                or any(context.store.sources.missing(fetch.checksums) for fetch in self.plan.fetches)
             ):
                 # It takes a moment to come up, and will be needed.
                 context.spawner.start()
@@ -98,9 +98,6 @@ class Run:
             store.sync(sources=fetched)
         if self.context.settings.cache_max_size is not None:
             store.evict(self.context.settings.cache_max_size)
-
-    def _missing(self, checksums: tuple[str, ...]) -> bool:
-        return not all(self.context.store.sources.has(checksum) for checksum in checksums)
 
     def _tasks(self) -> list[Task]:
         tasks = [

@@ -47,18 +47,27 @@ class SourceCache:
         One that was written after the last sync of an earlier boot may be cut short: it is checked, and
         removed if it is.
         """
-        path = f"{self.path}/{content_type}/{checksum}"
-        try:
-            status = os.lstat(path)
-        except OSError:
-            return False
-        if not self._synced_until() < status.st_mtime < _booted() or not stat.S_ISREG(status.st_mode):
-            return True
-        with reported("checking a source file"):
-            if _matches(path, checksum):
-                return True
-            os.unlink(path)
-        return False
+        return not self.missing((checksum,), content_type)
+
+    def missing(self, checksums: Iterable[str], content_type: str = FILES) -> list[str]:
+        """Return those of the items that are not there, see :meth:`has`."""
+        found = []
+        doubtful: tuple[float, float] | None = None
+        for checksum in checksums:
+            path = f"{self.path}/{content_type}/{checksum}"
+            try:
+                status = os.lstat(path)
+            except OSError:
+                found.append(checksum)
+                continue
+            if doubtful is None:
+                doubtful = self._synced_until(), _booted()
+            if doubtful[0] < status.st_mtime < doubtful[1] and stat.S_ISREG(status.st_mode):
+                with reported("checking a source file"):
+                    if not _matches(path, checksum):
+                        os.unlink(path)
+                        found.append(checksum)
+        return found
 
     def mark_synced(self, until: float) -> None:
         """Note that all that was written before ``until`` (seconds since 1970) is on the disk."""

@@ -40,6 +40,8 @@ def opened(
     options["user_namespace"] = settings.user_namespace
     engine = Settings(store=settings.store, library=settings.library, **options)
     with Session(engine, lambda event: _show(event, say)) as session, _watched(session, cancelled):
+        # It takes a moment to come up, and every compose needs it.
+        session.spawner.start()
         yield session
 
 
