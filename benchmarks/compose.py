@@ -201,7 +201,7 @@ def main() -> int:
         anew, again, read, alone = in_turns(arguments.rounds, *sides)
         show("compose against createrepo_c", anew, alone, AIM)
         show("a second compose against createrepo_c", again, alone, AIM_SECOND)
-        show("a compose whose packages createrepo_c reads, against createrepo_c", read, alone)
+        show("a compose whose packages createrepo_c reads, against createrepo_c", read, alone, AIM)
         show(
             "the first compose, which copies the packages into the store, against createrepo_c", first, alone
         )

@@ -20,10 +20,9 @@ STAGE = "org.osbuild.createrepo"
 NAME = "carried"
 """The option of the stage and its input."""
 
-# What it costs, in bytes of a package that are hashed: one of metadata that is unpacked and searched, and the rest
-# that is to be done for a package. Estimates; by a factor of two either way it matters little.
-_METADATA_BYTE = 6
-_PACKAGE = 400_000
+# Bytes of metadata that are unpacked and searched in the time in which createrepo_c reads a package. An estimate; by
+# a factor of two either way it matters little.
+_PACKAGE = 70_000
 
 
 def worthwhile(
@@ -42,7 +41,7 @@ def worthwhile(
         if files is None:
             continue
         size = sum(file.open_size or 0 for file in files.values())
-        if size * _METADATA_BYTE < sum(package.size + _PACKAGE for package in own):
+        if size < _PACKAGE * len(own):
             for file in files.values():
                 check_address(file.address, fetcher.allowed)
             found.append(files)

@@ -10,7 +10,7 @@ class RpmPackage:
     """One package file. ``evr`` is ``[epoch:]version-release``; ``source`` its source package's name and evr.
 
     ``checksum`` is ``sha256:…``, ``url`` where the file is, ``repo`` the URL of its repository, ``built`` seconds
-    since 1970, ``size`` that of the file in bytes, 0 where the repository does not say it.
+    since 1970.
     """
 
     name: str
@@ -22,7 +22,6 @@ class RpmPackage:
     built: int = 0
     sigkey: str | None = None
     repo: str = ""
-    size: int = 0
 
     @property
     def nevra(self) -> str:

@@ -230,5 +230,4 @@ class RpmPool:
             source,
             solvable.lookup_num(solv.SOLVABLE_BUILDTIME),
             repo=root,
-            size=solvable.lookup_num(solv.SOLVABLE_DOWNLOADSIZE),
         )
