@@ -33,7 +33,7 @@ data_option = click.option(
 def settings_of(config: Path | None, **given: Any) -> ServerSettings:
     """Return the settings; options that were given come before the file. Raises UsageError."""
     try:
-        from osbuild_core.server.settings import load_settings
+        from osbuild_core.server.settings_file import load_settings
     except ImportError as error:
         raise UsageError(
             f"the service needs {error.name}",

@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel
 
 from osbuild_core.server import settings
+from osbuild_core.server.settings_file import load_settings
 from tests.docs.pages import ROOT, blocks_of
 
 PAGE = ROOT / "docs" / "service.md"
@@ -35,7 +36,7 @@ def test_the_example_is_what_the_service_reads(tmp_path: Path) -> None:
     (block,) = [block for block in blocks_of(PAGE) if block.markers.get("file") == "server.toml"]
     file = tmp_path / "server.toml"
     file.write_text(block.text)
-    read = settings.load_settings(file)
+    read = load_settings(file)
     assert read.oidc[0].audience == "osbuild-core"
     assert read.access.clients.groups["qa"].source_types == ["tag", "repo"]
     assert read.compose_settings().tags["nightly"].repos == ("https://packages.example.org/nightly/$arch",)
@@ -113,7 +114,7 @@ def test_variables_are_settings() -> None:
 def test_the_secrets_are_what_the_service_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = dict(line.split("=", 1) for line in block_of("secrets.env").splitlines())
     monkeypatch.setenv("OSBUILD_CORE_DATABASE", lines["OSBUILD_CORE_DATABASE"])
-    read = settings.load_settings(None)
+    read = load_settings(None)
     assert read.database_url == lines["OSBUILD_CORE_DATABASE"]
     assert f":{lines['POSTGRES_PASSWORD']}@database/" in lines["OSBUILD_CORE_DATABASE"]
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from osbuild_core.model.errors import UsageError
-from osbuild_core.server.settings import load_settings
+from osbuild_core.server.settings_file import load_settings
 from tests.emulator import rabbitmq, redis
 from tests.integration.server.running import PROGRAM, Service, ended, service, settings_file, started, until
 

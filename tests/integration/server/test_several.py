@@ -15,7 +15,7 @@ import pytest
 
 from osbuild_core.model.errors import UsageError
 from osbuild_core.server.proxy import CLIENT, Forwarded
-from osbuild_core.server.settings import load_settings
+from osbuild_core.server.settings_file import load_settings
 from tests.integration.server.reverse_proxy import PREFIX, proxy
 from tests.integration.server.running import (
     DEFAULTS,

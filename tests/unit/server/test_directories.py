@@ -9,7 +9,7 @@ import pytest
 
 from osbuild_core.model.errors import UsageError
 from osbuild_core.server.directories import prepare, prepare_store
-from osbuild_core.server.settings import load_settings
+from osbuild_core.server.settings_file import load_settings
 
 
 def test_builds_are_closed_and_composes_are_not(tmp_path: Path) -> None:
