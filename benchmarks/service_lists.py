@@ -49,11 +49,15 @@ QUERIES = (
     "owner=user7&state=removed",
     "state=failed&source_type=repo",
     "source=set-17&state=removed",
+    "source=nightly",
+    "source=nightly&state=done",
+    "source=nightly&owner=user8",
     "owner=user3&label=RC-1.3&compose_type=nightly",
     *(f"order_by={way}{name}" for name in ORDERS for way in ("", "-")),
     "state=removed&order_by=time_done",
     "owner=user7&order_by=-time_submitted",
     "source=set-17&order_by=time_done",
+    "source=nightly&order_by=time_done",
     "per_page=100",
 )
 
@@ -71,7 +75,8 @@ def rows(count: int) -> Iterator[dict[str, Any]]:
         yield {
             "owner": f"user{user}",
             "source_type": (1, 1, 1, 3, 2, 6)[user % 6],
-            "source": f"set-{choice.randrange(200)}",
+            # One that is asked for every night, and many others.
+            "source": "nightly" if number % 5 > 2 else f"set-{choice.randrange(200)}",
             "koji_event": number // 10,
             "packages": "bash coreutils glibc",
             "compose_type": "nightly" if user < 10 else "test",

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from osbuild_core.model.errors import UsageError
 
-HEAD = "v0006"
+HEAD = "v0007"
 """The revision of the schema that this program works with; a test holds it against the migrations."""
 
 _LOCK = 0x6F736275

@@ -132,6 +132,20 @@ class ComposeCount(Base):
     n: Mapped[int]
 
 
+class ComposeSourceCount(Base):
+    """As :class:`ComposeCount`, by sources: ``source`` is how they begin, as in the index of composes."""
+
+    __tablename__ = "compose_source_counts"
+    __table_args__ = (Index("compose_source_counts_group", "source", "owner", "source_type", "state"),)
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    source: Mapped[str] = mapped_column(String(_BEGINNING))
+    owner: Mapped[str] = mapped_column(String(255))
+    source_type: Mapped[int]
+    state: Mapped[int]
+    n: Mapped[int]
+
+
 class Build(Base):
     """A manifest that was submitted. ``state`` is a number of ``vocabulary.State``.
 

@@ -243,6 +243,7 @@ def test_totals_are_those_of_what_is_there(served: Service) -> None:
     (labelled,) = served.sql("SELECT count(*) FROM composes WHERE label = 'RC-1.0' AND owner = 'unknown'")
     assert served.get("/api/1/composes/?label=RC-1.0&owner=unknown").json()["meta"]["total"] == int(labelled)
     source = "http://packages.test/totals"
+    check_sources(served)
     assert served.get(f"/api/1/composes/?source={source}&state=2").json()["meta"]["total"] == 1
     assert served.get(f"/api/1/composes/?source={source}x").json()["meta"]["total"] == 0
     # Longer than what is in an index of it.
@@ -256,6 +257,23 @@ def test_totals_are_those_of_what_is_there(served: Service) -> None:
         lambda: served.sql("SELECT count(*), sum(n) FROM compose_counts")[0].split("|"),
         lambda found: int(found[0]) < 120,
     )
+    # Enough to add up of sources, too, while it changes; nothing gets lost.
+    for _ in range(13):
+        for owner in ("somebody", "unknown"):
+            served.sql(f"UPDATE composes SET owner = '{owner}'")
+    until(lambda: served.sql("SELECT count(*) FROM compose_source_counts"), lambda found: int(found[0]) < 120)
+    check_sources(served)
+
+
+def check_sources(served: Service) -> None:
+    """Check totals of lists by source, state and so on against what there is."""
+    groups = "source, owner, source_type, state"
+    rows = served.sql(f"SELECT {groups}, count(*) FROM composes WHERE length(source) < 100 GROUP BY {groups}")
+    assert len(rows) > 2
+    for source, owner, kind, state, count in (row.split("|") for row in rows):
+        asked = {"source": source, "owner": owner, "source_type": kind, "state": state}
+        total = served.get("/api/1/composes/", params=asked).json()["meta"]["total"]
+        assert total == int(count), asked
 
 
 def test_a_process_that_crashes_again_and_again_is_given_up(tmp_path: Path) -> None:
