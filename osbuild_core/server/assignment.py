@@ -120,7 +120,13 @@ class Assignment:
                 continue
             self._kept = asked
             await self._pulse()
-            await self._flush()
+            try:
+                await self._flush()
+            except LeaseLost:
+                return
+            except Exception:
+                # It was kept all the same; they are written the next time.
+                log.warning("cannot write down what happened")
 
     async def _pulse(self) -> None:
         # A little less than the lease, which began after it was asked for.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from osbuild_core.exports.compose.parsing import NewCompose
 from osbuild_core.exports.compose.request import ComposeRequest
@@ -85,6 +85,33 @@ def test_what_happened_is_written_before_the_end(tmp_path: Path) -> None:
             async with database.reading() as session:
                 kinds = [event.kind for event in await session.scalars(select(BuildEvent))]
             assert kinds == ["output", "end"]
+
+    asyncio.run(run())
+
+
+def test_events_that_cannot_be_written_now_do_not_end_the_work(tmp_path: Path) -> None:
+    """Or the process would be ended and the work lie there until its lease is over."""
+
+    async def run() -> None:
+        async with made(tmp_path) as (settings, database, _):
+            queue = Queue(database, "here", 0.8)
+            await builds.submit(database, {}, [], "builder", at_most=10, seconds_to_live=60)
+            lease = await queue.take()
+            assert lease is not None
+            assignment = Assignment(settings, queue, lease)
+            assignment._events.append(("output", {"text": "kept"}))
+            async with database.writing() as session:
+                await session.execute(text("ALTER TABLE build_events RENAME TO away"))
+            keeper = asyncio.create_task(assignment._keep())
+            await asyncio.sleep(0.5)
+            async with database.writing() as session:
+                await session.execute(text("ALTER TABLE away RENAME TO build_events"))
+            await asyncio.sleep(0.5)
+            assert not keeper.done()
+            keeper.cancel()
+            async with database.reading() as session:
+                written = [event.data for event in await session.scalars(select(BuildEvent))]
+            assert written == [{"text": "kept"}]
 
     asyncio.run(run())
 
