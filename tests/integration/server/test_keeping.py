@@ -200,7 +200,8 @@ def contents(data: Path) -> tuple[dict[str, Path], dict[str, Path]]:
 def test_what_nobody_uses_goes(open_directory: Path) -> None:
     data = open_directory / "data"
     settings = ServerSettings(data=data)
-    confinement.prepared(settings, settings.compose_settings(), data / "composes" / "odcs-1")
+    home = confinement.home_of(settings, 1)
+    confinement.prepared(settings, settings.compose_settings(), data / "composes" / "odcs-1", home)
     parts = [contents(data), contents(data / "confined")]
     first = settings.composes.first_id
     for name in ("indexes", "store"):
