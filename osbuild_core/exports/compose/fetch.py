@@ -23,7 +23,8 @@ LIMIT = 2 << 30
 """Bytes of the largest file of metadata."""
 
 SMALL = 64 << 20
-_NEW = ".new-"
+NEW = ".new-"
+"""Begins the names of what is being written."""
 _LOCK = ".lock"
 _SECONDS = 60
 _BUFFER = 1 << 20
@@ -92,7 +93,7 @@ class Fetcher:
         with _held(self.cache, fcntl.LOCK_SH), contextlib.suppress(FileNotFoundError):
             os.utime(target)
             return target
-        with tempfile.NamedTemporaryFile(dir=self.cache, prefix=_NEW) as file:
+        with tempfile.NamedTemporaryFile(dir=self.cache, prefix=NEW) as file:
             found, size = hashlib.new(algorithm), 0
             try:
                 with self._open(url) as stream:
@@ -152,7 +153,7 @@ def drop_unused(cache: Path, before: float, *, max_size: int | None = None, rece
                     found.append((status.st_mtime, status.st_blocks * 512, entry.path))
     size, freed = sum(one[1] for one in found), 0
     for used, bytes_, path in sorted(found):
-        is_leftover = os.path.basename(path).startswith(_NEW)
+        is_leftover = os.path.basename(path).startswith(NEW)
         is_too_much = max_size is not None and size - freed > max_size
         limit = recent if is_leftover or is_too_much else min(before, recent)
         if used < limit and _dropped(cache, path, used):

@@ -14,6 +14,7 @@ from osbuild_core.exports.compose.errors import ComposeError
 from osbuild_core.exports.compose.fetch import Fetcher
 from osbuild_core.exports.compose.rpmmd import Repository
 from osbuild_core.exports.compose.rpmpackage import RpmPackage
+from osbuild_core.exports.compose.solvindex import SolvIndex
 
 # Files that every primary.xml lists; all others are in the file lists only (createrepo's rule).
 _PRIMARY = ("/etc/", "/usr/lib/sendmail")
@@ -47,9 +48,8 @@ class RpmPool:
                 hint="pip install 'osbuild-core[rpm,compose]'",
             ) from error
         self._solv = solv
-        self._pool = solv.Pool()
-        self._pool.setdisttype(solv.Pool.DISTTYPE_RPM)
-        self._pool.setarch(_MACHINES.get(arch, arch))
+        self._arch = _MACHINES.get(arch, arch)
+        self._pool = self._empty()
         self._visible: frozenset[str] = frozenset()
         self._repos: list[tuple[Any, Repository, Fetcher, bool]] = []
         self._all_files = False
@@ -59,16 +59,49 @@ class RpmPool:
         repo = self._pool.add_repo(repository.url)
         primary = repository.fetch("primary", fetcher)
         assert primary is not None
-        self._read(repo, primary, None, 0)
+        index = SolvIndex(primary, self._solv.__file__)
+        if not index.load(lambda descriptor: self._load(repo, descriptor)):
+            # Not into this pool: what is chosen among equals depends on the order in which it sees words, and is to
+            # be the same next time.
+            scratch = self._empty()
+            read = scratch.add_repo(repository.url)
+            self._read(read, primary, None, 0)
+            index.write(lambda descriptor: self._write(read, descriptor))
+            if not index.load(lambda descriptor: self._load(repo, descriptor)):
+                raise ComposeError(
+                    f"{repo.name}: the index of {primary.name} cannot be read", code="compose.source"
+                )
         repo.appdata = len(self._repos)
         self._repos.append((repo, repository, fetcher, lookaside))
+
+    def _empty(self) -> Any:
+        pool = self._solv.Pool()
+        pool.setdisttype(self._solv.Pool.DISTTYPE_RPM)
+        pool.setarch(self._arch)
+        return pool
+
+    def _load(self, repo: Any, descriptor: int) -> bool:
+        file = self._solv.xfopen_fd("index.solv", descriptor)
+        if file is None:
+            return False
+        found: bool = repo.add_solv(file, 0)
+        file.close()
+        return found
+
+    def _write(self, repo: Any, descriptor: int) -> bool:
+        file = self._solv.xfopen_fd("index.solv", descriptor, "w")
+        if file is None:
+            return False
+        written: bool = repo.write(file)
+        closed: bool = file.close()
+        return written and closed
 
     def _read(self, repo: Any, path: Path, language: str | None, flags: int) -> None:
         with unpacking.descriptor(path) as (packed, descriptor):
             file = self._solv.xfopen_fd(f"metadata.xml{packed}", descriptor)
             if file is None or not repo.add_rpmmd(file, language, flags):
                 raise ComposeError(
-                    f"{repo.name}: {path.name} cannot be read: {self._pool.errstr}",
+                    f"{repo.name}: {path.name} cannot be read: {repo.pool.errstr}",
                     code="compose.source",
                     hint="is the repository complete?",
                 )

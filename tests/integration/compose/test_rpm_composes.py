@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import os
 import re
@@ -469,3 +470,28 @@ def test_dnf_installs_from_it(request_: ComposeRequest, settings: ComposeSetting
     for path in ("usr/bin/ed", "usr/lib64/libtext.so.2", "usr/share/text/words", "usr/lib/debug/ed.debug"):
         assert (root / path).is_file()
     assert not (root / "usr/include/text.h").exists()
+
+
+def test_the_index_is_kept_and_changes_nothing(settings: ComposeSettings, tmp_path: Path) -> None:
+    # Any of the others has it: what is chosen may not depend on whether the index was there.
+    names = ["delta", "alpha", "charlie", "bravo"]
+    wanted = [Rpm("app", requires=("thing",)), *(Rpm(name, provides=("thing",)) for name in names)]
+    repo = repository(tmp_path / "repo", wanted, revision=1)
+    request = ComposeRequest(SourceType.repo, str(repo), packages=("app",), koji_event=1)
+    settings = replace(settings, state_dir=tmp_path / "indexes")
+    (first,) = locked(request, settings).trees[:1]
+    (kept,) = (tmp_path / "indexes").rglob("*.solv")
+    whole, before = kept.read_bytes(), kept.stat().st_ino
+    (again,) = locked(request, settings).trees[:1]
+    assert again == first
+    assert kept.stat().st_ino == before
+    for damaged in (b"", whole[:10], whole[:-1], whole[:32], whole.replace(b"alpha", b"alphA")):
+        assert damaged != whole
+        kept.write_bytes(damaged)
+        (again,) = locked(request, settings).trees[:1]
+        assert again == first
+        assert kept.read_bytes() == whole
+    # The library refuses what was whole when it was written, such as by a newer one.
+    kept.write_bytes(hashlib.sha256(b"SOLV....").digest() + b"SOLV....")
+    (again,) = locked(request, settings).trees[:1]
+    assert again == first
