@@ -118,7 +118,7 @@ def show_only(kept: Iterable[str], empty: Iterable[str]) -> None:
     covered = [
         entry.path
         for entry in os.scandir("/")
-        if entry.is_dir(follow_symlinks=False) and entry.name not in _SYSTEM
+        if entry.is_dir(follow_symlinks=False) and entry.name not in _SYSTEM and entry.path not in paths
     ]
     for path in covered:
         tmpfs(Path(path), size=_SMALL)
