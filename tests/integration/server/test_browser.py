@@ -207,9 +207,11 @@ def test_a_compose_from_its_form_to_its_end(tab: Tab, served: Service) -> None:
     tab.problems.clear()
 
 
+@pytest.mark.root
 def test_a_token_stays_in_its_tab(tab: Tab, browser: Browser, tmp_path: Path) -> None:
     page = tab.page
     settings: dict[str, Any] = {"authentication": ["token"], "access": ACCESS}
+    settings["library"] = str(library(tmp_path))
     with service(tmp_path, settings) as running:
         # Playwright has a loop of its own in this thread.
         with ThreadPoolExecutor(1) as thread:
@@ -223,9 +225,13 @@ def test_a_token_stays_in_its_tab(tab: Tab, browser: Browser, tmp_path: Path) ->
         page.get_by_label("Token").press("Enter")
         expect(page.get_by_role("heading", level=1)).to_have_text("Builds")
         expect(page.get_by_text("signed in as builder")).to_be_visible()
-        submit(tab, running, '{"version": "2", "pipelines": []}', "")
+        submit(tab, running, json.dumps(manifest({"type": "org.osbuild.sleeper"})), "")
         page.wait_for_url("**/ui/builds/*")
-        expect(page.get_by_role("status")).to_contain_text("done")
+        # Not one that is over before the page could follow it.
+        expect(page.locator("#log")).to_contain_text("asleep")
+        page.once("dialog", lambda dialog: dialog.accept())
+        page.get_by_role("button", name="Cancel this build").click()
+        expect(page.get_by_role("status")).to_contain_text("failed")
         assert any("/events?after=" in url for url in tab.asked)
         assert not any("obc_" in url for url in tab.asked)
         with page.expect_download() as download:
