@@ -24,6 +24,7 @@ import pytest
 import requests
 import yaml
 
+from osbuild_core.server.page.routes import EXAMPLE
 from tests.docs.pages import ROOT, blocks_of
 from tests.emulator import postgresql
 from tests.emulator.rabbitmq import free_ports
@@ -40,19 +41,7 @@ RIGHTS = (
     *("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP"),
     *("NET_BIND_SERVICE", "NET_RAW", "SYS_CHROOT", "MKNOD", "AUDIT_WRITE", "SETFCAP"),
 )
-MANIFEST = {
-    "version": "2",
-    "pipelines": [
-        {
-            "name": "tree",
-            "runner": "org.osbuild.linux",
-            "stages": [
-                {"type": "org.osbuild.mkdir", "options": {"paths": [{"path": "/etc"}]}},
-                {"type": "org.osbuild.hostname", "options": {"hostname": "built"}},
-            ],
-        }
-    ],
-}
+MANIFEST = EXAMPLE["manifest"]
 
 
 def text_of(name: str) -> str:

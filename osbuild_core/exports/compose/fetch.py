@@ -113,8 +113,7 @@ class Fetcher:
                     retryable=True,
                 )
             file.flush()
-            os.link(file.name, f"{file.name}.done")
-            os.replace(f"{file.name}.done", target)
+            publish(file.name, target)
         return target
 
     def _open(self, url: str, headers: dict[str, str] | None = None) -> IO[bytes]:
@@ -124,6 +123,12 @@ class Fetcher:
         request = urllib.request.Request(url, headers={"User-Agent": "osbuild-core", **(headers or {})})
         response: IO[bytes] = self._opener.open(request, timeout=_SECONDS)
         return response
+
+
+def publish(temporary: str, target: Path) -> None:
+    """Give the whole temporary file its name, also where there is one already; it keeps its own."""
+    os.link(temporary, f"{temporary}.done")
+    os.replace(f"{temporary}.done", target)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from osbuild_core.exports.compose.errors import ComposeError
-from osbuild_core.exports.compose.fetch import NEW
+from osbuild_core.exports.compose.fetch import NEW, publish
 
 _DIGEST = hashlib.sha256().digest_size
 
@@ -54,5 +54,4 @@ class SolvIndex:
                 written.seek(_DIGEST)
                 digest = hashlib.file_digest(written, "sha256").digest()
             os.pwrite(file.fileno(), digest, 0)
-            os.link(file.name, f"{file.name}.done")
-            os.replace(f"{file.name}.done", self._path)
+            publish(file.name, self._path)
