@@ -24,21 +24,37 @@ class Terminated(BaseException):
         self.status = 128 + number
 
 
-def _terminate(number: int, _frame: FrameType | None) -> None:
-    raise Terminated(number)
+def _meaning(number: int) -> BaseException:
+    return KeyboardInterrupt() if number == signal.SIGINT else Terminated(number)
 
 
-def _terminating() -> list[int]:
+def _end(number: int, _frame: FrameType | None) -> None:
+    _go_deaf()
+    raise _meaning(number)
+
+
+def _deaf(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing. Unlike SIG_IGN, what we start does not inherit this."""
+
+
+def _go_deaf() -> None:
+    """Hear no signal from here on: the end has begun, and a second one would raise in the middle of it."""
+    for number in _ending():
+        signal.signal(number, _deaf)
+
+
+def _ending() -> list[int]:
     """Return the signals that end us in good order. A hang-up that is ignored, as by nohup(1), stays ignored."""
     hang_up = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
-    return [signal.SIGTERM, *hang_up]
+    numbers = [signal.SIGINT, signal.SIGTERM, *hang_up]
+    return [number for number in numbers if signal.getsignal(number) is not _deaf]
 
 
 def start(entry: Callable[[], int]) -> NoReturn:
     """Run ``entry`` as this process and exit."""
     _open_standard_streams()
     status = run(entry)
-    # All is said and done: what arrives from here on would only make a traceback.
+    # The interpreter takes its handlers away before it is gone itself.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     sys.exit(status)
@@ -47,9 +63,11 @@ def start(entry: Callable[[], int]) -> NoReturn:
 def run(entry: Callable[[], int]) -> int:
     """Return the exit status of ``entry``: its own, 130 after SIGINT, 143 after SIGTERM, 129 after SIGHUP, 141
     where nobody reads the output to its end, 2 for a manifest that is refused and 1 for any other error, which is
-    printed."""
-    before = {number: signal.signal(number, _terminate) for number in _terminating()}
+    printed. The process hears no signal afterwards, which would only make a traceback."""
     try:
+        for number in _ending():
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, _end)
         status = entry()
         sys.stdout.flush()
         return status
@@ -63,6 +81,7 @@ def run(entry: Callable[[], int]) -> int:
         _discard_output()
         return READER_GONE
     except Exception as error:
+        _go_deaf()
         from osbuild_core.cli.report import as_error, print_error
 
         known = as_error(error)
@@ -76,8 +95,7 @@ def run(entry: Callable[[], int]) -> int:
             _discard_output()
         return 2 if known.code.startswith("manifest.") else 1
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        _go_deaf()
 
 
 def _discard_output() -> None:
@@ -97,7 +115,8 @@ def _say(text: str, status: int) -> int:
 def cancelling(interrupt: Callable[[], None]) -> Iterator[None]:
     """Call ``interrupt`` when SIGINT, SIGTERM or SIGHUP arrives, once or more, and raise what it means at the end.
 
-    An exception at any point would be a risk for a run of several threads, and for the cleaning up after it.
+    An exception at any point would be a risk for a run of several threads, and for the cleaning up after it. Once
+    it is raised, no other signal is heard.
     """
     arrived: list[int] = []
 
@@ -105,14 +124,18 @@ def cancelling(interrupt: Callable[[], None]) -> Iterator[None]:
         arrived.append(number)
         interrupt()
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, *_terminating())}
+    before = {number: signal.signal(number, note) for number in _ending()}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if not arrived:
+            for number, handler in before.items():
+                # Unless one within this has gone deaf.
+                if signal.getsignal(number) is note:
+                    signal.signal(number, handler)
         if arrived:
-            raise KeyboardInterrupt if arrived[0] == signal.SIGINT else Terminated(arrived[0])
+            _go_deaf()
+            raise _meaning(arrived[0])
 
 
 def _open_standard_streams() -> None:

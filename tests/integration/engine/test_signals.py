@@ -146,6 +146,22 @@ def test_a_second_signal_changes_nothing(bench, place):
     check_next_build(bench, manifest)
 
 
+@pytest.mark.parametrize("again", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_without_end_change_nothing(bench, again):
+    """To the very last moment of the process, of which Python gives the handlers up before it."""
+    manifest = prepared(bench, in_a_download)
+    process = bench.start(manifest)
+    assert eventually((bench.directory / "here").exists), process.communicate()
+    process.send_signal(signal.SIGINT)
+    while process.poll() is None:
+        process.send_signal(again)
+        time.sleep(0.0005)
+    said = process.communicate()[1]
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    assert bench.leftovers() == []
+
+
 @pytest.mark.parametrize("place", PLACES)
 def test_a_killed_build_leaves_nothing_once_the_next_one_starts(bench, place):
     manifest = prepared(bench, place)

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 
 import pytest
 
 from osbuild_core.cli.documents import write
 from osbuild_core.cli.start import Terminated, cancelling, run
 from osbuild_core.model.errors import Issue, ManifestError, UsageError
+
+
+@pytest.fixture(autouse=True)
+def _handlers():
+    """A run leaves its process deaf, which the next test is not to be."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def raising(error):
@@ -48,7 +58,6 @@ def test_a_bug_keeps_its_traceback():
 )
 def test_a_signal_is_raised_at_the_end_only(number, error):
     calls = []
-    before = signal.getsignal(number)
 
     def work():
         with cancelling(lambda: calls.append("interrupted")):
@@ -60,7 +69,57 @@ def test_a_signal_is_raised_at_the_end_only(number, error):
     with pytest.raises(error):
         work()
     assert calls == ["interrupted", "interrupted", "went on"]
-    assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_what_arrives_once_the_end_has_begun_is_not_heard(number, status, capsys):
+    def all_signals():
+        for other in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            os.kill(os.getpid(), other)
+
+    def work():
+        try:
+            with cancelling(lambda: None):
+                os.kill(os.getpid(), number)
+        finally:
+            all_signals()
+            with cancelling(lambda: None):
+                all_signals()
+            all_signals()
+        return 0
+
+    assert run(work) == status
+    all_signals()
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_outside_of_what_may_not_be_interrupted_a_signal_ends_it_at_once():
+    def work():
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("not reached")
+
+    assert run(work) == 130
+
+
+def test_an_outer_part_leaves_what_an_inner_one_has_made_deaf(capsys):
+    def work():
+        try:
+            with cancelling(lambda: None), cancelling(lambda: None):
+                os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
+        return 0
+
+    assert run(work) == 143
+
+
+def test_what_is_started_at_the_end_inherits_no_deafness():
+    """Of a shell that ignores SIGTERM, say, all that it starts would ignore it."""
+    run(raising(KeyboardInterrupt()))
+    shown = subprocess.run(["grep", "SigIgn", "/proc/self/status"], capture_output=True, text=True).stdout
+    assert not int(shown.split()[1], 16) & (1 << (signal.SIGTERM - 1) | 1 << (signal.SIGINT - 1))
 
 
 def test_a_hang_up_that_is_ignored_stays_so():
@@ -80,8 +139,10 @@ def test_a_hang_up_that_is_ignored_stays_so():
 
 
 def test_without_a_signal_nothing_is_raised():
+    before = signal.getsignal(signal.SIGTERM)
     with cancelling(lambda: None):
-        pass
+        assert signal.getsignal(signal.SIGTERM) is not before
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_manifest_is_written_whole_and_replaces_only_files(tmp_path):
