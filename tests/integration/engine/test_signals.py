@@ -157,7 +157,8 @@ def test_signals_without_end_change_nothing(bench, again):
         process.send_signal(again)
         time.sleep(0.0005)
     said = process.communicate()[1]
-    assert process.returncode == 130, said
+    # Of two that arrive before the first is looked at, the lower number comes first.
+    assert process.returncode in {130, 128 + again}, said
     assert "Traceback" not in said
     assert bench.leftovers() == []
 
