@@ -9,7 +9,7 @@ import select
 import shutil
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import IO
 from osbuild_core.model.errors import SandboxError
 from osbuild_core.protocol.stage_api import ExceptionSocket, StageException
 from osbuild_core.sandbox.spawner import Process, Spawner
-from osbuild_core.sandbox.spec import SandboxSpec, bubblewrap_argv
+from osbuild_core.sandbox.spec import SECCOMP_FD, SandboxSpec, bubblewrap_argv
 
 TAIL = 31_000
 """Characters of output that a result keeps; the log file has the whole."""
@@ -110,7 +110,7 @@ def run(
 
     Raises SandboxError where it cannot be started.
     """
-    with ExceptionSocket(api / "osbuild") as exceptions:
+    with ExceptionSocket(api / "osbuild") as exceptions, _readable(spec.seccomp) as seccomp:
         result = run_program(
             spawner,
             bubblewrap_argv(spec, bubblewrap(), selinux=os.path.ismount("/sys/fs/selinux")),
@@ -121,8 +121,26 @@ def run(
             cancel=cancel,
             # bubblewrap is told to die with its parent.
             guarded=True,
+            given={} if seccomp is None else {SECCOMP_FD: seccomp},
         )
         return replace(result, exception=exceptions.collect())
+
+
+@contextlib.contextmanager
+def _readable(data: bytes | None) -> Iterator[int | None]:
+    """Give a descriptor that ``data``, at most a page of it, can be read from; None for None."""
+    if data is None:
+        yield None
+        return
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    try:
+        try:
+            os.write(writing, data)
+        finally:
+            os.close(writing)
+        yield reading
+    finally:
+        os.close(reading)
 
 
 def run_program(
@@ -135,11 +153,12 @@ def run_program(
     namespace: int | None = None,
     cancel: int | None = None,
     guarded: bool = False,
+    given: Mapping[int, int] | None = None,
 ) -> SandboxResult:
     """Run ``argv`` as it is and wait for its end; see :func:`run` for the rest.
 
-    It is gone when this returns or raises, and when we are killed. Raises SandboxError, and what ``output``
-    raises.
+    It gets the descriptors ``given`` (number there: descriptor here). It is gone when this returns or raises, and
+    when we are killed. Raises SandboxError, and what ``output`` raises.
     """
     with contextlib.ExitStack() as stack:
         reading, writing = os.pipe2(os.O_CLOEXEC)
@@ -148,7 +167,7 @@ def run_program(
             process = spawner.spawn(
                 argv,
                 env=environment,
-                fds={1: writing, 2: writing},
+                fds={1: writing, 2: writing, **(given or {})},
                 namespace=namespace,
                 guarded=guarded,
             )

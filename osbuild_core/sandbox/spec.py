@@ -18,6 +18,9 @@ MOUNTS = "/run/osbuild/mounts"
 RUNNER = "/run/osbuild/runner"
 TREE = "/run/osbuild/tree"
 
+SECCOMP_FD = 3
+"""The descriptor that bubblewrap reads the filter of system calls from."""
+
 
 class Bind(NamedTuple):
     """``source`` of the host shows at ``target`` in the sandbox: read-only, writable, or with devices."""
@@ -36,7 +39,8 @@ class SandboxSpec(NamedTuple):
 
     ``usr`` and ``boot`` are directories of the build tree, shown read-only (``boot`` None: not shown).
     ``dev``, ``etc`` and ``var`` are the directories shown there, writable. ``binds`` come after these,
-    in order. ``capabilities`` is the whole set. ``timeout`` is in seconds.
+    in order. ``capabilities`` is the whole set. ``timeout`` is in seconds. ``seccomp`` is a filter of system calls
+    (seccomp(2)).
     """
 
     argv: tuple[str, ...]
@@ -50,6 +54,7 @@ class SandboxSpec(NamedTuple):
     environment: tuple[tuple[str, str], ...] = ()
     capabilities: frozenset[str] = frozenset()
     timeout: float | None = None
+    seccomp: bytes | None = None
 
     def all_binds(self) -> Iterator[Bind]:
         if self.boot is not None:
@@ -71,6 +76,8 @@ def bubblewrap_argv(spec: SandboxSpec, program: str = "bwrap", *, selinux: bool 
     argv += ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--cap-drop", "ALL"]
     for capability in sorted(spec.capabilities):
         argv += ["--cap-add", capability]
+    if spec.seccomp is not None:
+        argv += ["--seccomp", str(SECCOMP_FD)]
     for link in ("lib", "lib64", "bin", "sbin"):
         argv += ["--symlink", f"usr/{link}", f"/{link}"]
     for bind in spec.all_binds():

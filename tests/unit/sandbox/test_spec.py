@@ -44,6 +44,12 @@ def test_binds_of_the_caller_come_after_the_file_systems_that_they_lie_on():
     assert argv.index("/proc") < argv.index("/proc/cmdline")
 
 
+def test_a_filter_of_system_calls_is_read_from_its_descriptor():
+    assert "--seccomp" not in bubblewrap_argv(SPEC)
+    argv = bubblewrap_argv(SPEC._replace(seccomp=b"filter"))
+    assert argv[argv.index("--seccomp") + 1] == "3"
+
+
 def test_boot_and_selinux_are_shown_where_they_are():
     assert "/boot" not in bubblewrap_argv(SPEC)
     assert ("--ro-bind", "/tree/boot", "/boot") in triples(bubblewrap_argv(SPEC._replace(boot="/tree/boot")))
