@@ -2,7 +2,8 @@
 """Commit of a tree against ``cp -a`` of the same tree, in one run. Needs root.
 
 A stage writes the tree; then it is committed, and copied from where it can be read. What brings both to the
-disk is measured apart. Prints the ratio of the medians of some rounds.
+disk is measured apart. Prints the ratio of the medians of some rounds. The stage is the first of its pipeline, which
+writes its files to where they stay; or, with --overlay, a later one.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ def write_tree(tree: Path, files: int, megabytes: int) -> None:
         (directory / f"f{number}").write_bytes(content)
 
 
-def measure(place: Path, files: int, megabytes: int) -> tuple[float, float]:
+def measure(place: Path, files: int, megabytes: int, overlay: bool) -> tuple[float, float]:
     """Run both in ``place`` and return what they took, in seconds; what brings them to the disk is printed."""
     enter_private_namespace()
     with Store.open(place / "store", backend="overlay") as store:
-        with store.begin("tree", None) as work:
+        with store.begin("tree", None, direct=not overlay) as work:
             write_tree(work.tree, files, megabytes)
             start = time.perf_counter()
             # As after a stage that does without CAP_LINUX_IMMUTABLE, which is nearly every one.
@@ -72,6 +73,7 @@ def main() -> None:
     parser.add_argument(
         "--directory", type=Path, help="where to work (default: the directory for temporary files)"
     )
+    parser.add_argument("--overlay", action="store_true", help="write the tree through an overlay")
     options = parser.parse_args()
     measured, places = [], []
     try:
@@ -79,7 +81,8 @@ def main() -> None:
             places.append(Path(tempfile.mkdtemp(prefix="commit-", dir=options.directory)))
             # In a thread, whose mounts end with it.
             with ThreadPoolExecutor(1) as thread:
-                measured.append(thread.submit(measure, places[-1], options.files, options.megabytes).result())
+                arguments = (places[-1], options.files, options.megabytes, options.overlay)
+                measured.append(thread.submit(measure, *arguments).result())
     finally:
         # Not after each round: ext4 does not take inodes again that were deleted in the last seconds, and looks
         # so long for others that cp takes five times as long.

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from osbuild_core.store import inodeflags
 
-_OVERLAY = ("trusted.overlay.", "user.overlay.")
+_TRUSTED = "trusted.overlay."
+_OVERLAY = (_TRUSTED, "user.overlay.")
 
 
 class Content(NamedTuple):
@@ -49,6 +50,33 @@ def settle(layer: str, source_epoch: int | None, *, flags: bool) -> bool:
     return flagged
 
 
+def nests(layer: str) -> bool:
+    """Tell whether a layer that no overlay was in between of has what an overlay would take for its own.
+
+    One look at its directories, which is what makes a commit cheap. Of a file an overlay reads one attribute only,
+    which says that the data lies elsewhere; whichever overlay wrote it marked the directory around as well. Who
+    sets that by hand has a file that cannot be opened.
+    """
+    pending = [layer]
+    while pending:
+        here = pending.pop()
+        if any(name.startswith(_TRUSTED) for name in os.listxattr(here)):
+            return True
+        with os.scandir(here) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+                elif not (entry.is_file(follow_symlinks=False) or entry.is_symlink()) and _is_whiteout(
+                    entry.stat(follow_symlinks=False)
+                ):
+                    return True
+    return False
+
+
+def _is_whiteout(status: os.stat_result) -> bool:
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
+
+
 def _with_attributes(layer: str) -> Iterator[str]:
     """Yield the files and directories that have extended attributes; as fast as can be, for every commit."""
     if os.listxattr(layer):
@@ -75,7 +103,7 @@ def examine(tree: str, source_epoch: int | None) -> Content:
             with suppress(PermissionError):
                 flags = inodeflags.read(path)
             foreign = foreign or any(name.startswith(_OVERLAY) for name in _attributes(path))
-        elif stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
+        elif _is_whiteout(status):
             foreign = True
         flagged |= bool(flags)
         if source_epoch is not None:

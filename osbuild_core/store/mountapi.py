@@ -72,6 +72,14 @@ def bind(source: Text, target: Text, *, read_only: bool = False) -> None:
         mount(None, target, None, MS_BIND | MS_REMOUNT | MS_RDONLY)
 
 
+def lift_restrictions(target: Text) -> None:
+    """Let programs on the bind mount ``target`` run, also set-uid ones, whatever its file system was mounted with.
+
+    Raises PermissionError where whoever mounted that has more rights than we have.
+    """
+    mount(None, target, None, MS_BIND | MS_REMOUNT)
+
+
 def rename_new(source: Text, target: Text) -> None:
     """Call renameat2(2) so that it replaces nothing; FileExistsError where the name is taken."""
     no_replace = ctypes.c_uint(1)

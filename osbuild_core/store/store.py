@@ -156,6 +156,7 @@ class Store:
         take_over: bool = False,
         plain: bool = False,
         bare: bool = False,
+        direct: bool = False,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> Work:
         """Start a tree on that of ``base`` (None: an empty one). The lease is the work's from here on.
@@ -165,6 +166,9 @@ class Store:
         no object any more then, not even when the work is aborted. ``plain`` makes a whole copy, on which an
         overlay file system may put its own upper directories; what follows on a plain tree is plain as well.
         ``bare``: where the tree is to be an overlay layer, the caller writes that, see :attr:`Work.bare`.
+        ``direct``: where the tree begins empty, its files are written to where they stay, without an overlay, whose
+        end takes longer the more files there are. fsync(2) is not free then, and a process that the caller left
+        behind in another mount namespace is not noticed.
         Raises StoreError, and Cancelled when ``cancelled()`` turns true while something is copied.
         """
         from osbuild_core.store.work import Work, begin_taking_over
@@ -190,7 +194,7 @@ class Store:
         try:
             with reported("beginning a tree"):
                 if kind.backend == "overlay":
-                    work.stack(bare=bare)
+                    work.stack(bare=bare, direct=direct)
                 else:
                     work.copy(cancelled)
         except BaseException:

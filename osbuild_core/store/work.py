@@ -41,6 +41,7 @@ class Work:
         self._kind = kind
         self._mounted = False
         self._watch: int | None = None
+        self._direct = False
         self._done = False
         self.bare = False
         self.on_commit: Callable[[ObjectInfo, bool], None] = lambda _info, _ours: None
@@ -67,8 +68,11 @@ class Work:
     def _work(self) -> Path:
         return self.directory / "work"
 
-    def stack(self, *, bare: bool = False) -> None:
-        """Start from a new layer on the base; a ``bare`` one is the tree itself, for whoever writes layers."""
+    def stack(self, *, bare: bool = False, direct: bool = False) -> None:
+        """Start from a new layer on the base; a ``bare`` one is the tree itself, for whoever writes layers.
+
+        So is a ``direct`` one where there is no base, for whoever writes trees.
+        """
         self._layer.mkdir()
         if self._base is None:
             self._layer.chmod(0o755)
@@ -78,8 +82,11 @@ class Work:
             note_child(self._base)
             seed_root(str(self._layer), str(self._base.info.layer))
         self.bare = bare
+        self._direct = direct and not bare and self._base is None
         if bare:
             self.tree = self._layer
+        elif self._direct:
+            self._bind_layer()
         else:
             self._mount_layer()
 
@@ -136,6 +143,8 @@ class Work:
 
         mountapi.bind(self._layer, self.tree)
         self._mounted = True
+        with suppress(PermissionError):
+            mountapi.lift_restrictions(self.tree)
 
     def commit(
         self, document: Mapping[str, Any], *, source_epoch: int | None = None, flags: bool = True
@@ -187,7 +196,7 @@ class Work:
             return
         from osbuild_core.store import hardlinks, overlay
 
-        if self._kind.backend == "overlay" and os.path.ismount(self.tree):
+        if self._watch is not None and os.path.ismount(self.tree):
             hardlinks.close_groups(self.tree, self._work)
         if not overlay.unmount(self.tree, self._watch):
             raise StoreError(
@@ -200,25 +209,30 @@ class Work:
 
     def _finish(self, document: Mapping[str, Any], source_epoch: int | None, flags: bool) -> ObjectInfo:
         parent = None if self._base is None else self._base.info
+        backend, layer = self._kind.backend, str(self._layer)
         foreign = flagged = False
-        if self._kind.backend == "overlay":
-            from osbuild_core.store.layer import settle
+        if backend != "overlay" or (self._direct and flags):
+            from osbuild_core.store.layer import examine
+
+            foreign, flagged = examine(layer, source_epoch)
+        else:
+            from osbuild_core.store.layer import nests, settle
             from osbuild_core.store.removal import remove_tree
 
             # It says that the layer may be incomplete, and its index would add one to link counts.
             remove_tree(str(self._work))
-            flagged = settle(str(self._layer), source_epoch, flags=flags)
-        else:
-            from osbuild_core.store.layer import examine
-
-            foreign, flagged = examine(str(self._layer), source_epoch)
+            foreign = self._direct and nests(layer)
+            flagged = settle(layer, source_epoch, flags=flags)
+        if foreign and backend == "overlay":
+            # None can show it.
+            backend = "copy"
         now = time.time()
         return ObjectInfo(
             key=self.key,
             parent=None if parent is None else parent.key,
             parent_serial=None if parent is None else parent.serial,
             depth=1 if parent is None else parent.depth + 1,
-            backend=self._kind.backend,
+            backend=backend,
             created=now,
             last_used=now,
             document=document,

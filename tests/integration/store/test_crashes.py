@@ -34,7 +34,11 @@ def _work_until_killed(path: Path, seed: int, ready: int) -> None:
         key = f"{seed}-{number}"
         take_over = choice.random() < 0.4
         plain = choice.random() < 0.02
-        with store.building(key), store.begin(key, lease, take_over=take_over, plain=plain) as work:
+        direct = choice.random() < 0.5
+        with (
+            store.building(key),
+            store.begin(key, lease, take_over=take_over, plain=plain, direct=direct) as work,
+        ):
             for _ in range(choice.randrange(4)):
                 name = f"file{choice.randrange(20)}"
                 target = work.tree / name

@@ -41,6 +41,8 @@ VARIANTS = [
     ("overlay", "stack"),
     ("overlay", "take over"),
     ("overlay", "plain in the middle"),
+    ("overlay", "direct"),
+    ("overlay", "direct, taken over"),
     ("copy", "stack"),
     ("copy", "take over"),
 ]
@@ -68,9 +70,10 @@ def _compare(store: Store, base: Lease | None, place: Path, scenario: str, varia
     for index, step in enumerate(SCENARIOS[scenario]):
         step(plain)
         key = f"{scenario} {index}"
-        take_over = variant == "take over"
+        take_over = variant in ("take over", "direct, taken over")
+        direct = variant.startswith("direct")
         as_copy = variant == "plain in the middle" and index == 1
-        with store.begin(key, base, take_over=take_over, plain=as_copy) as work:
+        with store.begin(key, base, take_over=take_over, plain=as_copy, direct=direct) as work:
             step(work.tree)
             before = snapshot(work.tree)
             depths.append(work.commit({}).depth)
