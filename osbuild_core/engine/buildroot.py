@@ -90,6 +90,7 @@ class BuildRoot:
         capabilities: frozenset[str],
         source_epoch: int | None = None,
         timeout: float | None = None,
+        seccomp: bytes | None = None,
     ) -> SandboxSpec:
         """Return the sandbox of a program on this build root; ``binds`` are what only this program sees."""
         boot = self.root / "boot"
@@ -114,6 +115,7 @@ class BuildRoot:
             ),
             capabilities=capabilities,
             timeout=timeout,
+            seccomp=seccomp,
         )
 
     def sdk_bind(self, module: Module) -> tuple[Bind, ...]:

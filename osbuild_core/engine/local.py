@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from osbuild_core.engine.buildroot import BuildRoot, build_root
 from osbuild_core.engine.failure import FAILURES, cancelled, failure_of
 from osbuild_core.engine.record import cached_results, stage_document
-from osbuild_core.engine.stage import StageRun
+from osbuild_core.engine.stage import StageRun, writes_directly
 from osbuild_core.model.errors import ModuleError
 from osbuild_core.model.events import (
     PipelineFinished,
@@ -164,12 +164,18 @@ class _PipelineRun:
         What the stage does wrong is in the result; the store's own troubles are raised.
         """
         context, store = self.context, self.context.store
+        direct = writes_directly(stage.stage, context.module(stage.stage.kind, stage.stage.type))
         lease = base.hand_over()
         take_over = bool(stage.stage.devices) and lease is not None and lease.key not in self.read
         epoch = self.planned.pipeline.source_epoch
         plain = stage.stage.type in PLAIN_STAGES
         with store.begin(
-            stage.key, lease, take_over=take_over, plain=plain, cancelled=context.cancel.is_set
+            stage.key,
+            lease,
+            take_over=take_over,
+            plain=plain,
+            direct=direct,
+            cancelled=context.cancel.is_set,
         ) as work:
             run = StageRun(context, stage, root, work, dict(self.planned.trees), epoch)
             result = run.run()

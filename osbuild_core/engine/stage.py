@@ -27,8 +27,9 @@ from osbuild_core.protocol.remoteloop import RemoteLoopServer
 from osbuild_core.protocol.stage_api import arguments
 from osbuild_core.protocol.store_api import StoreServer
 from osbuild_core.sandbox import mounts
-from osbuild_core.sandbox.capabilities import granted
+from osbuild_core.sandbox.capabilities import IMMUTABLE, granted
 from osbuild_core.sandbox.run import TAIL, SandboxResult, run
+from osbuild_core.sandbox.seccomp import free_sync
 from osbuild_core.sandbox.spec import BIN, INPUTS, META, MOUNTS, TREE, Bind
 from osbuild_core.store.work import Work
 
@@ -41,6 +42,21 @@ _SILENT = "it printed nothing that would say why"
 
 METADATA_MAX = 16 << 20
 """Bytes; it is held in memory, and in every object that stands on the stage."""
+
+
+def writes_tree_only(stage: Stage) -> bool:
+    """Tell whether all that the stage writes is files of its tree, which the store brings to the disk."""
+    return not (stage.devices or stage.mounts or stage.kind == "assemblers")
+
+
+def writes_directly(stage: Stage, module: Module) -> bool:
+    """Tell whether the stage may write files to where they stay: see ``direct`` of :meth:`Store.begin`.
+
+    Where fsync(2) would be slow it may not, nor where it may make files immutable, for which each would have to be
+    looked at.
+    """
+    capabilities = granted(module.capabilities, module.withheld)
+    return writes_tree_only(stage) and IMMUTABLE not in capabilities and free_sync() is not None
 
 
 class StageRun:
@@ -222,6 +238,8 @@ class StageRun:
             capabilities=self.capabilities,
             source_epoch=self.epoch,
             timeout=self.context.settings.stage_timeout,
+            # In an overlay fsync(2) is free already, and so is the rest of the machine from sync(2) only with this.
+            seccomp=free_sync() if writes_tree_only(self.stage) else None,
         )
         pause = self.context.settings.pause
         if pause is not None and pause.at(self.stage):
