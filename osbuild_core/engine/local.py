@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from osbuild_core.engine.buildroot import BuildRoot, build_root
 from osbuild_core.engine.failure import FAILURES, cancelled, failure_of
 from osbuild_core.engine.record import cached_results, stage_document
-from osbuild_core.engine.stage import StageRun, writes_directly
+from osbuild_core.engine.stage import StageRun
+from osbuild_core.engine.writes import writes_directly
 from osbuild_core.model.errors import ModuleError
 from osbuild_core.model.events import (
     PipelineFinished,

@@ -16,6 +16,7 @@ from osbuild_core.engine.buildroot import BuildRoot, new_api
 from osbuild_core.engine.failure import FAILURES, cancelled, failure_of
 from osbuild_core.engine.services import BROKEN, Services, relative, reply_path
 from osbuild_core.engine.trees import Trees
+from osbuild_core.engine.writes import writes_tree_only
 from osbuild_core.model.errors import Path as Place
 from osbuild_core.model.errors import ServiceError
 from osbuild_core.model.events import StageOutput
@@ -27,7 +28,7 @@ from osbuild_core.protocol.remoteloop import RemoteLoopServer
 from osbuild_core.protocol.stage_api import arguments
 from osbuild_core.protocol.store_api import StoreServer
 from osbuild_core.sandbox import mounts
-from osbuild_core.sandbox.capabilities import IMMUTABLE, granted
+from osbuild_core.sandbox.capabilities import granted
 from osbuild_core.sandbox.run import TAIL, SandboxResult, run
 from osbuild_core.sandbox.seccomp import free_sync
 from osbuild_core.sandbox.spec import BIN, INPUTS, META, MOUNTS, TREE, Bind
@@ -42,21 +43,6 @@ _SILENT = "it printed nothing that would say why"
 
 METADATA_MAX = 16 << 20
 """Bytes; it is held in memory, and in every object that stands on the stage."""
-
-
-def writes_tree_only(stage: Stage) -> bool:
-    """Tell whether all that the stage writes is files of its tree, which the store brings to the disk."""
-    return not (stage.devices or stage.mounts or stage.kind == "assemblers")
-
-
-def writes_directly(stage: Stage, module: Module) -> bool:
-    """Tell whether the stage may write files to where they stay: see ``direct`` of :meth:`Store.begin`.
-
-    Where fsync(2) would be slow it may not, nor where it may make files immutable, for which each would have to be
-    looked at.
-    """
-    capabilities = granted(module.capabilities, module.withheld)
-    return writes_tree_only(stage) and IMMUTABLE not in capabilities and free_sync() is not None
 
 
 class StageRun:

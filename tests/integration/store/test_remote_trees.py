@@ -21,6 +21,7 @@ from osbuild_core.store.store import MAX_DEPTH, Store
 from tests.integration.store import scenarios
 from tests.integration.store.scenarios import SCENARIOS, write
 from tests.integration.store.snapshot import snapshot
+from tests.integration.store.test_direct import NESTING
 
 pytestmark = pytest.mark.root
 
@@ -101,6 +102,23 @@ def test_every_scenario_comes_out_the_same(place: Path, scenario: str, backend: 
             assert lease.info.document == {"stage": len(keys) - 1}
             assert [read(store, name) for name in keys if store.has(name)] == expected
             assert store.verify().broken == ()
+
+
+@pytest.mark.parametrize("nest", NESTING)
+def test_layers_in_a_tree_come_out_the_same(place: Path, nest: Step) -> None:
+    """Those that the first stage wrote to where they stay, where no overlay has put its attributes out of the way."""
+    with ExitStack() as stack:
+        origin = stack.enter_context(Store.open(place / "origin", backend="overlay"))
+        steps: list[Step] = [nest, lambda tree: write(tree / "more")]
+        keys = build(origin, steps, remote=remote_of(origin, place), direct=True)
+        assert not any(one.stackable for one in origin.objects())
+        expected = [read(origin, name) for name in keys]
+        for other in ("overlay", "copy"):
+            store = stack.enter_context(Store.open(place / other, backend=other))
+            lease, _ = remote_of(store, place).pull(keys[-1])
+            assert lease is not None
+            lease.close()
+            assert [read(store, name) for name in keys] == expected
 
 
 @pytest.mark.parametrize("other", ["overlay", "copy"])
