@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from osbuild_core.store import inodeflags
 
 _TRUSTED = "trusted.overlay."
 _OVERLAY = (_TRUSTED, "user.overlay.")
+
+_LONG = 900
+"""Characters of a path, of up to four bytes each: with one more name it is not too long for the kernel yet."""
 
 
 class Content(NamedTuple):
@@ -21,12 +24,26 @@ class Content(NamedTuple):
     flagged: bool
 
 
+@contextmanager
+def _within_reach(directory: str) -> Iterator[str]:
+    """Give a short path of a directory whose own is long: that of what is below may be too long to be used."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{fd}/."
+    finally:
+        os.close(fd)
+
+
 def _bottom_up(path: str) -> Iterator[tuple[str, os.stat_result]]:
     """Yield (path, status) of ``path`` and all below, a directory after what is in it."""
     pending = [(path, False)]
     while pending:
         here, opened = pending.pop()
         status = os.lstat(here)
+        if len(here) > _LONG and not opened and stat.S_ISDIR(status.st_mode):
+            with _within_reach(here) as near:
+                yield from _bottom_up(near)
+            continue
         if opened or not stat.S_ISDIR(status.st_mode):
             yield here, status
             continue
@@ -60,6 +77,11 @@ def nests(layer: str) -> bool:
     pending = [layer]
     while pending:
         here = pending.pop()
+        if len(here) > _LONG:
+            with _within_reach(here) as near:
+                if nests(near):
+                    return True
+            continue
         if any(name.startswith(_TRUSTED) for name in os.listxattr(here)):
             return True
         with os.scandir(here) as entries:
@@ -83,7 +105,12 @@ def _with_attributes(layer: str) -> Iterator[str]:
         yield layer
     pending = [layer]
     while pending:
-        with os.scandir(pending.pop()) as entries:
+        here = pending.pop()
+        if len(here) > _LONG:
+            with _within_reach(here) as near:
+                yield from _with_attributes(near)
+            continue
+        with os.scandir(here) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(entry.path)

@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -94,6 +95,26 @@ def only_metadata(tree: Path) -> None:
 
 
 NESTING = [opaque, redirected, whiteout, containers, only_metadata]
+
+
+@pytest.mark.parametrize("opaque", [False, True])
+@pytest.mark.parametrize(
+    "options", [{"flags": False}, {"flags": True}, {"flags": False, "source_epoch": 1000}]
+)
+@pytest.mark.parametrize("direct", [True, False])
+def test_a_tree_of_any_depth_is_looked_at(store: Store, opaque: bool, options: Any, direct: bool) -> None:
+    with store.begin("a", None, direct=direct) as work:
+        here = os.open(work.tree, os.O_RDONLY)
+        for _ in range(40):
+            os.mkdir("ü" * 120, dir_fd=here)
+            below = os.open("ü" * 120, os.O_RDONLY, dir_fd=here)
+            os.close(here)
+            here = below
+        if opaque:
+            os.setxattr(here, "trusted.overlay.opaque", b"y")
+        os.close(here)
+        info = work.commit({}, **options)
+    assert info.stackable is not (opaque and direct)
 
 
 @pytest.mark.parametrize("flags", [False, True])
