@@ -207,10 +207,11 @@ Box(Path({str(tmp_path)!r}), Spawner(SDK)).run("echo up; sleep {marker}")
 """
     engine = subprocess.Popen([sys.executable, "-c", program])
     deadline = time.monotonic() + 20
-    # The engine's own command line has the marker too.
-    while len(processes_with(marker)) < 2 and time.monotonic() < deadline:
+    # The engine's own command line has the marker too, and so has what it forks until that is another program.
+    asleep = f"sleep\0{marker}"
+    while not processes_with(asleep) and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert len(processes_with(marker)) > 1
+    assert processes_with(asleep)
     engine.kill()
     engine.wait()
     deadline = time.monotonic() + 20
