@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -298,7 +299,8 @@ def test_a_signal_while_the_manifest_is_read(bench):
         env=bench.environment,
     )
     bench.started.append(process)
-    time.sleep(1)
+    # Until it waits for what nobody writes (proc(5)).
+    assert eventually(lambda: "pipe_read" in Path(f"/proc/{process.pid}/wchan").read_text())
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 130
     assert process.communicate()[1].strip() == "Aborted"

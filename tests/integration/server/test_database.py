@@ -68,10 +68,10 @@ def test_the_queue_is_in_the_order_of_requests(empty: str) -> None:
 
             first, second, third, fourth = [await ask() for _ in range(4)]
             failed = await take()
-            await queue.release(failed, after=0.3)
+            await queue.release(failed, after=1.0)
             passing = await take()
             assert (failed.subject_id, passing.subject_id) == (first, second)
-            await asyncio.sleep(0.35)
+            await asyncio.sleep(1.1)
             again = await take()
             assert (again.subject_id, again.attempts) == (first, 2)
             # The second one is to be decided on after the first one: it is not looked at before.
