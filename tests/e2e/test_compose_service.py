@@ -197,6 +197,14 @@ def test_two_arches_with_multilib(life: Any) -> None:
     ]
 
 
+@pytest.fixture
+def agents_end(tmp_path: Path) -> Iterator[None]:
+    """dnf leaves an agent (gpg-agent(1)) for each repository whose signature it has looked at."""
+    yield
+    for home in tmp_path.glob("*/*/pubring"):
+        subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "gpg-agent"], check=True)
+
+
 @pytest.mark.parametrize(
     ("arch", "asked", "files"),
     [
@@ -209,7 +217,7 @@ def test_two_arches_with_multilib(life: Any) -> None:
     ],
 )
 def test_dnf_installs_from_it(
-    life: Any, tmp_path: Path, arch: str, asked: tuple[str, ...], files: dict[str, str]
+    life: Any, tmp_path: Path, agents_end: None, arch: str, asked: tuple[str, ...], files: dict[str, str]
 ) -> None:
     repos = tmp_path / "repos"
     repos.mkdir()
