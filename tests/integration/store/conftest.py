@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from osbuild_core.store.namespace import enter_private_namespace, release_mounts
+from osbuild_core.store.namespace import enter_private_namespace, mounts_below, release_mounts
 from osbuild_core.store.removal import remove_tree
 from osbuild_core.store.store import Store
 
@@ -50,6 +52,23 @@ def place(tmp_path: Path) -> Iterator[Path]:
     yield directory
     release_mounts(directory)
     remove_tree(str(directory))
+
+
+@contextmanager
+def file_system(place: Path, megabytes: int, *, options: str = "loop") -> Iterator[Path]:
+    """Give the root of a file system of its own, mounted with ``options``; it is unmounted, with what is on it."""
+    image, directory = place / "image", place / "mounted"
+    directory.mkdir()
+    with open(image, "wb") as file:
+        file.truncate(megabytes << 20)
+    # A journal would take most of a small one.
+    subprocess.run(["mkfs.ext4", "-q", "-O", "^has_journal", image], check=True)
+    subprocess.run(["mount", "-o", options, image, directory], check=True)
+    try:
+        yield directory
+    finally:
+        for point in mounts_below(directory):
+            subprocess.run(["umount", point], check=True)
 
 
 @pytest.fixture

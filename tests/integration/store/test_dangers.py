@@ -21,7 +21,7 @@ from osbuild_core.store.mountapi import bind
 from osbuild_core.store.namespace import mounts_below
 from osbuild_core.store.store import MAX_DEPTH, Store
 from osbuild_core.store.work import Work
-from tests.integration.store.conftest import in_namespace
+from tests.integration.store.conftest import file_system, in_namespace
 from tests.integration.store.test_store import content, make
 
 pytestmark = pytest.mark.root
@@ -332,16 +332,8 @@ def test_any_path_will_do(place: Path, name: str) -> None:
 
 @pytest.fixture
 def small(place: Path) -> Iterator[Path]:
-    """A file system of 16 MB."""
-    image, directory = place / "image", place / "small"
-    directory.mkdir()
-    with open(image, "wb") as file:
-        file.truncate(16 << 20)
-    subprocess.run(["mkfs.ext4", "-q", "-O", "^has_journal", image], check=True)
-    subprocess.run(["mount", "-o", "loop", image, directory], check=True)
-    yield directory
-    for point in mounts_below(directory):
-        subprocess.run(["umount", point], check=True)
+    with file_system(place, 16) as directory:
+        yield directory
 
 
 @pytest.mark.parametrize("backend", ["overlay", "copy"])

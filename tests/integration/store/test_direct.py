@@ -15,6 +15,7 @@ from osbuild_core.store import inodeflags
 from osbuild_core.store.mountapi import umount
 from osbuild_core.store.namespace import mounts_below
 from osbuild_core.store.store import Store
+from tests.integration.store.conftest import file_system
 from tests.integration.store.scenarios import age, deep_tree, run, write
 from tests.integration.store.snapshot import snapshot
 from tests.integration.store.test_store import content, make
@@ -203,15 +204,8 @@ def test_an_open_file_makes_commit_fail_and_nothing_is_lost(store: Store) -> Non
 @pytest.fixture
 def restricted(place: Path) -> Iterator[Path]:
     """A file system from which no program may run, as administrators like it for temporary files."""
-    image, directory = place / "image", place / "restricted"
-    directory.mkdir()
-    with open(image, "wb") as file:
-        file.truncate(32 << 20)
-    subprocess.run(["mkfs.ext4", "-q", image], check=True)
-    subprocess.run(["mount", "-o", "loop,noexec,nosuid,nodev", image, directory], check=True)
-    yield directory
-    for point in mounts_below(directory):
-        subprocess.run(["umount", point], check=True)
+    with file_system(place, 16, options="loop,noexec,nosuid,nodev") as directory:
+        yield directory
 
 
 @pytest.mark.parametrize("backend", ["overlay", "copy"])
