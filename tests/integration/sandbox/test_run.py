@@ -211,9 +211,10 @@ Box(Path({str(tmp_path)!r}), Spawner(SDK)).run("echo up; sleep {marker}")
     asleep = f"sleep\0{marker}"
     while not processes_with(asleep) and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert processes_with(asleep)
+    found = processes_with(asleep)
     engine.kill()
     engine.wait()
+    assert found
     deadline = time.monotonic() + 20
     while processes_with(marker) and time.monotonic() < deadline:
         time.sleep(0.02)
