@@ -84,8 +84,8 @@ def main() -> None:
                 arguments = (places[-1], options.files, options.megabytes, options.overlay)
                 measured.append(thread.submit(measure, *arguments).result())
     finally:
-        # Not after each round: ext4 does not take inodes again that were deleted in the last seconds, and looks
-        # so long for others that cp takes five times as long.
+        # Not after each round: ext4 without a journal does not take inodes again that were deleted in the last
+        # minutes, and looks so long for others that cp takes five times as long.
         for place in places:
             remove_tree(str(place))
     commit, copy = (statistics.median(side) for side in zip(*measured, strict=True))

@@ -224,7 +224,7 @@ class StageRun:
             capabilities=self.capabilities,
             source_epoch=self.epoch,
             timeout=self.context.settings.stage_timeout,
-            # In an overlay fsync(2) is free already, and so is the rest of the machine from sync(2) only with this.
+            # An overlay makes fsync(2) free, but a directory does not, and sync(2) is about the whole machine.
             seccomp=free_sync() if writes_tree_only(self.stage) else None,
         )
         pause = self.context.settings.pause
